@@ -1,0 +1,51 @@
+# The doors of the project. Every target works on a machine with Python 3.11 and make alone.
+PYTHON ?= python3.11
+ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
+PYTHON := python3
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo serve test check lint types imports bench lock clean
+
+setup: $(STAMP)  ## the virtual environment, from the lock file, hashes checked
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(STAMP)
+
+demo: setup  ## one document, three agencies, the whole road, on the embedded default
+	$(BIN)/lienthong demo
+
+serve: setup  ## the service on the embedded default, http://127.0.0.1:8080
+	$(BIN)/lienthong serve
+
+test: setup  ## all tests, on real servers that the tests start themselves
+	tests/support/install_servers.sh
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types imports  ## what CI checks besides the tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+bench: setup  ## speed and memory as ratios, one run on this machine
+	tests/support/install_servers.sh
+	$(BIN)/python -m tests.bench
+
+lock:  ## renew requirements.lock (needs uv); names no index host
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .test-servers .mypy_cache .ruff_cache .pytest_cache .hypothesis

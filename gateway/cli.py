@@ -1,0 +1,5 @@
+"""Command line of lienthong."""
+
+
+def main() -> None:
+    """Entry point."""
