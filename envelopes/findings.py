@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from identifiers.texts import Bilingual
+
 
 class Severity(StrEnum):
     """What a finding means for the package."""
@@ -22,16 +24,8 @@ class Severity(StrEnum):
     WARN = "warn"
 
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """One message to a clerk in both languages."""
-
-    vi: str
-    en: str
-
-    def in_language(self, lang: str) -> str:
-        """The sentence in `lang` ("vi" or "en"; anything else reads as "en")."""
-        return self.vi if lang == "vi" else self.en
+#: One message to a clerk in both languages.
+Sentence = Bilingual
 
 
 @dataclass(frozen=True, slots=True)

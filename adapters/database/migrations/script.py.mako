@@ -1,0 +1,20 @@
+"""${message}
+
+Revision: ${up_revision}
+After: ${down_revision | comma,n}
+"""
+
+from alembic import op
+import sqlalchemy as sa
+
+import adapters.database.tables
+${imports if imports else ""}
+
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    ${upgrades if upgrades else "pass"}

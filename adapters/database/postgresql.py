@@ -1,0 +1,60 @@
+"""PostgreSQL behind `routing.ports.Database`, through asyncpg.
+
+A caller that is cancelled does not cancel its transaction: a half-cancelled one may be handed back
+to the pool still open (reliability 4, sqlalchemy#13381).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.database.migrate import SchemaState, look, upgrade
+from adapters.database.store import SqlDatabase, Work
+from adapters.database.transaction import SqlTransaction
+
+T = TypeVar("T")
+
+
+class PostgresqlDatabase(SqlDatabase):
+    """Every write is a transaction of its own."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def _write(self, work: Work[T]) -> T:
+        task = asyncio.create_task(self._transaction(work))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+    async def _transaction(self, work: Work[T]) -> T:
+        async with self._engine.begin() as connection:
+            return await work(SqlTransaction(connection))
+
+    async def _read(self, work: Work[T]) -> T:
+        return await self._write(work)
+
+    async def migrate(self) -> SchemaState:
+        """See the base."""
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(upgrade)
+
+    async def schema_state(self) -> SchemaState:
+        """See the base."""
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(look)
+
+    async def ping(self) -> str:
+        """See the base."""
+        async with self._engine.connect() as connection:
+            version = (await connection.exec_driver_sql("SHOW server_version")).scalar_one()
+        return f"PostgreSQL {version}"
+
+    async def close(self) -> None:
+        """See the base."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._engine.dispose()

@@ -1,0 +1,213 @@
+"""The statements that are worth a name: the outbox, the inbox, recovery, searches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from adapters.database.rows import MUTABLE
+from adapters.database.tables import connections, deliveries, documents, packages
+from routing.lanes import Lane
+from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
+from routing.states import TransportState
+
+_d = deliveries.c
+
+#: Stores a change; see `adapters.database.rows.change_row` for its parameters.
+STORE_CHANGE: Update = (
+    update(deliveries)
+    .where(_d.id == bindparam("row_id"))
+    .values(
+        {
+            **{name: bindparam(f"new_{name}") for name in MUTABLE},
+            "ring_owner": case((bindparam("kept"), _d.ring_owner), else_=null()),
+            "ring_until": case((bindparam("kept"), _d.ring_until), else_=null()),
+        }
+    )
+)
+
+
+def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: int) -> Update:
+    """Claim what is due, fairest first, passing over suspended and saturated connections."""
+    full = (
+        select(_d.connection_id, _d.lane)
+        .where(_d.state == TransportState.QUEUED.value, _d.ring_at.is_(None))
+        .group_by(_d.connection_id, _d.lane)
+        .having(func.count() >= window)
+    )
+    active = select(connections.c.id).where(connections.c.status == "active")
+    due = (
+        select(_d.id)
+        .where(
+            _d.ring_at.is_not(None),
+            _d.ring_at <= now,
+            or_(_d.ring_until.is_(None), _d.ring_until < now),
+            _d.connection_id.in_(active),
+            tuple_(_d.connection_id, _d.lane).not_in(full),
+        )
+        .order_by(_d.lane_rank, _d.fair_key)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(deliveries)
+        .where(_d.id.in_(due))
+        .values(ring_owner=owner, ring_until=until)
+        .returning(*deliveries.c)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def settle_confirmed(owner: str, ids: Sequence[str]) -> Update:
+    """The broker has these: nothing to relay any more."""
+    return (
+        update(deliveries)
+        .where(_d.id.in_(ids), _d.ring_owner == owner)
+        .values(ring_at=None, ring_owner=None, ring_until=None, ring_failures=0)
+        .returning(*deliveries.c)
+    )
+
+
+def settle_failed(owner: str, ids: Sequence[str], retry_at: datetime) -> Update:
+    """The broker did not confirm these: again at `retry_at`."""
+    return (
+        update(deliveries)
+        .where(_d.id.in_(ids), _d.ring_owner == owner)
+        .values(
+            ring_at=retry_at,
+            ring_owner=None,
+            ring_until=None,
+            ring_failures=_d.ring_failures + 1,
+        )
+    )
+
+
+def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[Any]:
+    """What waits for a pull connection, with its packages."""
+    columns = [column.label(f"p_{column.name}") for column in packages.c]
+    query = (
+        select(*deliveries.c, *columns)
+        .join(packages, packages.c.id == _d.package_id)
+        .where(_d.connection_id == connection_id, _d.state.in_(("offered", "delivering")))
+        .order_by(_d.lane_rank, _d.offered_at, _d.id)
+        .limit(limit)
+    )
+    if after is not None:
+        place = tuple_(
+            literal(after.rank, _d.lane_rank.type),
+            literal(after.offered_at, _d.offered_at.type),
+            literal(after.delivery_id, _d.id.type),
+        )
+        query = query.where(tuple_(_d.lane_rank, _d.offered_at, _d.id) > place)
+    return query
+
+
+def lost_rings(before: datetime, limit: int) -> Select[Any]:
+    """Deliveries that waited in the broker since before `before`."""
+    return (
+        select(*deliveries.c)
+        .where(
+            _d.state == TransportState.QUEUED.value, _d.ring_at.is_(None), _d.updated_at <= before
+        )
+        .order_by(_d.updated_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def lapsed_leases(now: datetime, limit: int) -> Select[Any]:
+    """Deliveries whose attempt outlived its lease."""
+    return (
+        select(*deliveries.c)
+        .where(_d.lease_until.is_not(None), _d.lease_until < now)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def search_deliveries(query: DeliveryQuery) -> Select[Any]:
+    """Deliveries that match, newest first."""
+    wanted = select(*deliveries.c).order_by(_d.id.desc()).limit(query.limit)
+    if query.states:
+        wanted = wanted.where(_d.state.in_([state.value for state in query.states]))
+    if query.connection_id is not None:
+        wanted = wanted.where(_d.connection_id == query.connection_id)
+    if query.recipient:
+        wanted = wanted.where(_d.recipient == query.recipient)
+    if query.document_id:
+        of_document = select(packages.c.id).where(packages.c.document_id == query.document_id)
+        wanted = wanted.where(_d.package_id.in_(of_document))
+    if query.after:
+        wanted = wanted.where(_d.id < query.after)
+    return wanted
+
+
+def search_documents(query: DocumentQuery) -> Select[Any]:
+    """Documents that match, newest first."""
+    doc = documents.c
+    wanted = select(*documents.c).order_by(doc.pk.desc()).limit(query.limit)
+    for word in query.text.split():
+        wanted = wanted.where(doc.search.contains(word, autoescape=True))
+    if query.document_id:
+        wanted = wanted.where(doc.document_id == query.document_id)
+    if query.sender:
+        wanted = wanted.where(doc.sender == query.sender)
+    if query.since is not None:
+        wanted = wanted.where(doc.created_at >= query.since)
+    if query.until is not None:
+        wanted = wanted.where(doc.created_at < query.until)
+    if query.after:
+        wanted = wanted.where(doc.pk < query.after)
+    of_document = _d.document_pk == doc.pk
+    if query.recipient:
+        wanted = wanted.where(exists().where(and_(of_document, _d.recipient == query.recipient)))
+    if query.state:
+        wanted = wanted.where(exists().where(and_(of_document, _d.state == query.state)))
+    if query.connection_id is not None:
+        sent = exists().where(
+            packages.c.document_pk == doc.pk, packages.c.connection_id == query.connection_id
+        )
+        # What was withdrawn or not offered yet is not the recipient's to see.
+        received = exists().where(
+            of_document, _d.connection_id == query.connection_id, _d.offered_at.is_not(None)
+        )
+        wanted = wanted.where(or_(sent, received))
+    return wanted
+
+
+def queue_figures() -> Select[Any]:
+    """For metrics: how many deliveries are in each state, and the oldest, per connection, lane."""
+    open_states = [state.value for state in TransportState if not state.is_final]
+    return (
+        select(
+            _d.connection_id,
+            _d.lane,
+            _d.state,
+            func.count().label("count"),
+            func.min(_d.created_at).label("oldest"),
+        )
+        .where(_d.state.in_(open_states))
+        .group_by(_d.connection_id, _d.lane, _d.state)
+    )
+
+
+def lane(row: Any) -> Lane:
+    """The lane of a row of `queue_figures`."""
+    return Lane(row.lane)

@@ -1,0 +1,268 @@
+"""`routing.ports.Transaction` on one SQLAlchemy connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.database import rows, statements
+from adapters.database.executes import Executes
+from adapters.database.registry_rows import load_registry, registry_version
+from adapters.database.tables import (
+    deliveries,
+    delivery_attempts,
+    documents,
+    events,
+    packages,
+)
+from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor, InboxItem
+from routing.records import Attempt, Change, Delivery, DocumentRecord, Event, PackageRecord
+from routing.route_table import RegistryData
+
+
+class SqlTransaction:
+    """One transaction; begun and ended by the database it belongs to."""
+
+    def __init__(self, connection: Executes) -> None:
+        self.connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+
+    # --- packages and documents -------------------------------------------------------------------
+
+    async def find_package(self, sender: str, digest: str) -> PackageRecord | None:
+        """See the port."""
+        found = packages.c.sender == sender, packages.c.digest == digest
+        return await self._package(select(packages).where(*found))
+
+    async def get_package(self, package_id: str) -> PackageRecord | None:
+        """See the port."""
+        return await self._package(select(packages).where(packages.c.id == package_id))
+
+    async def get_packages(self, package_ids: Sequence[str]) -> dict[str, PackageRecord]:
+        """See the port."""
+        found = await self._all(select(packages).where(packages.c.id.in_(package_ids)))
+        return {row["id"]: rows.package_of(row) for row in found}
+
+    async def packages_of_document(self, document_pk: str) -> list[PackageRecord]:
+        """See the port."""
+        query = select(packages).where(packages.c.document_pk == document_pk)
+        found = await self._all(query.order_by(packages.c.received_at, packages.c.id))
+        return [rows.package_of(row) for row in found]
+
+    async def insert_package(self, package: PackageRecord) -> None:
+        """See the port."""
+        await self.connection.execute(insert(packages), rows.package_row(package))
+
+    async def lock_document(
+        self, sender: str, document_id: str, *, pk: str, subject: str, search: str, now: datetime
+    ) -> DocumentRecord:
+        """See the port. One statement: the no-op update of an existing row takes its lock."""
+        new = {
+            "pk": pk,
+            "sender": sender,
+            "document_id": document_id,
+            "version": 0,
+            "subject": subject,
+            "search": search,
+            "created_at": now,
+        }
+        target = [documents.c.sender, documents.c.document_id]
+        same = {"version": documents.c.version}
+        upsert: Any
+        if self._postgresql:
+            upsert = postgresql.insert(documents).values(new)
+        else:
+            upsert = sqlite.insert(documents).values(new)
+        upsert = upsert.on_conflict_do_update(index_elements=target, set_=same)
+        result = await self.connection.execute(upsert.returning(*documents.c))
+        return rows.document_of(result.mappings().one())
+
+    async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
+        """See the port."""
+        query = select(documents).where(
+            documents.c.sender == sender, documents.c.document_id == document_id
+        )
+        row = await self._one(query)
+        return rows.document_of(row) if row else None
+
+    async def get_document(self, document_pk: str) -> DocumentRecord | None:
+        """See the port."""
+        row = await self._one(select(documents).where(documents.c.pk == document_pk))
+        return rows.document_of(row) if row else None
+
+    async def set_version(self, document_pk: str, version: int, subject: str, search: str) -> None:
+        """See the port."""
+        await self.connection.execute(
+            update(documents)
+            .where(documents.c.pk == document_pk)
+            .values(version=version, subject=subject, search=search)
+        )
+
+    async def search_documents(self, query: DocumentQuery) -> list[DocumentRecord]:
+        """See the port."""
+        return [
+            rows.document_of(row) for row in await self._all(statements.search_documents(query))
+        ]
+
+    # --- deliveries -------------------------------------------------------------------------------
+
+    async def insert_deliveries(self, new: Sequence[Delivery]) -> None:
+        """See the port."""
+        if new:
+            await self.connection.execute(
+                insert(deliveries), [rows.delivery_row(delivery) for delivery in new]
+            )
+
+    async def get_delivery(self, delivery_id: str, *, lock: bool = False) -> Delivery | None:
+        """See the port."""
+        found = await self.get_deliveries([delivery_id], lock=lock)
+        return found[0] if found else None
+
+    async def get_deliveries(
+        self, delivery_ids: Sequence[str], *, lock: bool = False
+    ) -> list[Delivery]:
+        """See the port. Locks in the order of the ids: two lockers cannot block each other."""
+        query = select(deliveries).where(deliveries.c.id.in_(delivery_ids))
+        return await self._deliveries(query.order_by(deliveries.c.id), lock)
+
+    async def deliveries_of_package(self, package_id: str, *, lock: bool = False) -> list[Delivery]:
+        """See the port. Ids grow, so their order is that of the recipients."""
+        query = select(deliveries).where(deliveries.c.package_id == package_id)
+        return await self._deliveries(query.order_by(deliveries.c.id), lock)
+
+    async def deliveries_of_document(
+        self, document_pk: str, recipient: str = "", *, kind: str = "", lock: bool = False
+    ) -> list[Delivery]:
+        """See the port."""
+        query = select(*deliveries.c).where(deliveries.c.document_pk == document_pk)
+        if recipient:
+            query = query.where(deliveries.c.recipient == recipient)
+        if kind:
+            of_kind = select(packages.c.id).where(
+                packages.c.document_pk == document_pk, packages.c.kind == kind
+            )
+            query = query.where(deliveries.c.package_id.in_(of_kind))
+        return await self._deliveries(query.order_by(deliveries.c.version, deliveries.c.id), lock)
+
+    async def search_deliveries(self, query: DeliveryQuery) -> list[Delivery]:
+        """See the port."""
+        return await self._deliveries(statements.search_deliveries(query), lock=False)
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """See the port."""
+        if changes:
+            await self.connection.execute(
+                statements.STORE_CHANGE, [rows.change_row(change) for change in changes]
+            )
+            await self.append([change.event for change in changes])
+
+    # --- outbox, inbox, recovery ------------------------------------------------------------------
+
+    async def claim_rings(
+        self, owner: str, now: datetime, until: datetime, limit: int, window: int
+    ) -> list[Delivery]:
+        """See the port."""
+        claim = statements.claim_rings(owner, now, until, limit, window)
+        result = await self.connection.execute(claim)
+        claimed = [rows.delivery_of(row) for row in result.mappings()]
+        return sorted(claimed, key=lambda row: (row.lane.rank, row.fair_key, row.id))
+
+    async def settle_rings(
+        self, owner: str, confirmed: Sequence[str], failed: Sequence[str], retry_at: datetime
+    ) -> list[Delivery]:
+        """See the port."""
+        if failed:
+            await self.connection.execute(statements.settle_failed(owner, failed, retry_at))
+        if not confirmed:
+            return []
+        result = await self.connection.execute(statements.settle_confirmed(owner, confirmed))
+        return [rows.delivery_of(row) for row in result.mappings()]
+
+    async def inbox(
+        self, connection_id: str, after: InboxCursor | None, limit: int
+    ) -> list[InboxItem]:
+        """See the port."""
+        found = await self._all(statements.inbox(connection_id, after, limit))
+        return [
+            InboxItem(
+                rows.delivery_of(row),
+                rows.package_of({name[2:]: row[name] for name in row if name.startswith("p_")}),
+            )
+            for row in found
+        ]
+
+    async def lost_rings(self, before: datetime, limit: int) -> list[Delivery]:
+        """See the port."""
+        return await self._deliveries(statements.lost_rings(before, limit), lock=False)
+
+    async def lapsed_leases(self, now: datetime, limit: int) -> list[Delivery]:
+        """See the port."""
+        return await self._deliveries(statements.lapsed_leases(now, limit), lock=False)
+
+    # --- attempts and events ----------------------------------------------------------------------
+
+    async def start_attempt(self, attempt: Attempt) -> None:
+        """See the port."""
+        await self.connection.execute(insert(delivery_attempts), rows.attempt_row(attempt))
+
+    async def finish_attempt(self, attempt: Attempt) -> None:
+        """See the port."""
+        table = delivery_attempts.c
+        await self.connection.execute(
+            update(delivery_attempts)
+            .where(table.delivery_id == attempt.delivery_id, table.started_at == attempt.started_at)
+            .values(ended_at=attempt.ended_at, outcome=attempt.outcome, detail=attempt.detail)
+        )
+
+    async def attempts_of(self, delivery_id: str) -> list[Attempt]:
+        """See the port."""
+        query = select(delivery_attempts).where(delivery_attempts.c.delivery_id == delivery_id)
+        found = await self._all(query.order_by(delivery_attempts.c.started_at))
+        return [rows.attempt_of(row) for row in found]
+
+    async def append(self, new: Sequence[Event]) -> None:
+        """See the port."""
+        if new:
+            await self.connection.execute(insert(events), [rows.event_row(event) for event in new])
+
+    async def events_of_document(self, document_pk: str) -> list[Event]:
+        """See the port."""
+        return await self._events(select(events).where(events.c.document_pk == document_pk))
+
+    async def events_of_package(self, package_id: str) -> list[Event]:
+        """See the port."""
+        return await self._events(select(events).where(events.c.package_id == package_id))
+
+    # --- registry ---------------------------------------------------------------------------------
+
+    async def registry_version(self) -> int:
+        """See the port."""
+        return await registry_version(self.connection)
+
+    async def load_registry(self) -> RegistryData:
+        """See the port."""
+        return await load_registry(self.connection)
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    async def _all(self, query: Select[Any]) -> list[Any]:
+        return list((await self.connection.execute(query)).mappings())
+
+    async def _one(self, query: Select[Any]) -> Any:
+        return (await self.connection.execute(query)).mappings().one_or_none()
+
+    async def _package(self, query: Select[Any]) -> PackageRecord | None:
+        row = await self._one(query)
+        return rows.package_of(row) if row else None
+
+    async def _deliveries(self, query: Select[Any], lock: bool) -> list[Delivery]:
+        if lock:
+            query = query.with_for_update()
+        return [rows.delivery_of(row) for row in await self._all(query)]
+
+    async def _events(self, query: Select[Any]) -> list[Event]:
+        return [rows.event_of(row) for row in await self._all(query.order_by(events.c.seq))]

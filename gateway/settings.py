@@ -1,0 +1,273 @@
+"""Settings: defaults, then a TOML file, then the environment (``LIENTHONG_…``), the later wins.
+
+Every setting is documented on its field; `example_toml` prints the commented example from exactly
+that, so the two cannot drift apart. An unknown key is refused by name.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from identifiers.organ_id import MalformedOrganId, OrganId
+
+Role = Literal["api", "relay", "worker", "timer"]
+ROLES: tuple[Role, ...] = ("api", "relay", "worker", "timer")
+
+MIB = 1024 * 1024
+
+
+def _listen_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError("write it as HOST:PORT, for example 127.0.0.1:8080")
+    return value
+
+
+def _organ_id(value: str) -> str:
+    parsed = OrganId.parse(value)
+    if isinstance(parsed, MalformedOrganId):
+        raise ValueError(parsed.reason.en)
+    return parsed.text
+
+
+class Settings(BaseSettings):
+    """All settings of one gateway process."""
+
+    model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder for payloads and, by default, the SQLite database.",
+    )
+    database_url: str = Field(
+        "",
+        description="sqlite:////path/file.db or postgresql://user:password@host/name. "
+        "Empty: SQLite in the data folder.",
+    )
+    database_allow_unsafe: bool = Field(
+        False,
+        description="Start on a PostgreSQL that may forget commits (fsync=off). For tests only.",
+    )
+    broker_url: str = Field(
+        "embedded:",
+        description="embedded: (in this process) or amqp://user:password@host:5672/vhost.",
+    )
+    broker_prefix: str = Field(
+        "lienthong",
+        description="First part of the names of exchanges and queues in RabbitMQ.",
+        pattern=r"^[A-Za-z0-9._-]{1,60}$",
+    )
+    listen: Annotated[str, AfterValidator(_listen_address)] = Field(
+        "127.0.0.1:8080",
+        description="HOST:PORT of the HTTP API.",
+    )
+    public_url: str = Field(
+        "",
+        description="The address that others see, for links in answers. Empty: http://LISTEN.",
+    )
+    organ_id: Annotated[str, AfterValidator(_organ_id)] = Field(
+        "LIENTHONG",
+        description="The gateway's own agency code: sender of the status packages it issues.",
+    )
+    organ_name: str = Field(
+        "Trục liên thông văn bản (lienthong)",
+        description="The gateway's own name in the status packages it issues.",
+    )
+    max_package_mib: int = Field(
+        512,
+        ge=1,
+        le=16_384,
+        description="Largest package taken in, MiB of XML on the wire.",
+    )
+    max_attachment_mib: int = Field(
+        384,
+        ge=1,
+        le=16_384,
+        description="Largest single attachment, MiB after decoding.",
+    )
+    intake_seconds: int = Field(
+        900,
+        ge=1,
+        description="Longest time that one submission may take to arrive.",
+    )
+    intake_min_rate_kib: int = Field(
+        16,
+        ge=0,
+        description="Slowest rate at which a body may arrive, KiB per second after a grace time.",
+    )
+    intake_grace_seconds: float = Field(
+        10.0,
+        ge=0.1,
+        description="How long a body may be slower than intake_min_rate_kib, or stand still.",
+    )
+    intake_concurrency: int = Field(
+        64,
+        ge=1,
+        description="Submissions that are received at the same time by one process.",
+    )
+    intake_per_connection: int = Field(
+        16,
+        ge=1,
+        description="Submissions that are received at the same time from one connection.",
+    )
+    min_free_mib: int = Field(
+        512,
+        ge=0,
+        description="Free disk space below which no package is taken in (507).",
+    )
+    longest_poll_seconds: int = Field(
+        60,
+        ge=0,
+        le=300,
+        description="Longest wait of GET /v1/inbox?wait=SECONDS.",
+    )
+    lost_doorbell_seconds: float = Field(
+        600.0,
+        ge=0.05,
+        description="After this long in the broker a doorbell counts as lost and is rung again.",
+    )
+    timer_seconds: float = Field(
+        5.0,
+        ge=0.01,
+        description="How often the timer role looks for what crashes left behind.",
+    )
+    relay_poll_seconds: float = Field(
+        1.0,
+        ge=0.01,
+        description="How often the relay looks for work that other processes recorded.",
+    )
+    shutdown_seconds: float = Field(
+        20.0,
+        ge=0.1,
+        description="How long running requests and deliveries may go on after SIGTERM.",
+    )
+    log_format: Literal["json", "console"] = Field(
+        "console",
+        description="json for log collectors, console for people.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        description="Least level that is logged.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; what is given in code comes first."""
+        toml = cls.model_config.get("toml_file")
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        return (*sources, TomlConfigSettingsSource(settings_cls)) if toml else sources
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database URL, with the default filled in."""
+        if self.database_url:
+            return self.database_url
+        return f"sqlite:///{(self.data_dir / 'lienthong.db').resolve()}"
+
+    @property
+    def host(self) -> str:
+        """Host part of `listen`."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """Port part of `listen`; 0 lets the system choose."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether the broker lives in this process."""
+        return self.broker_url.startswith("embedded:")
+
+
+class SettingsProblem(Exception):
+    """The settings cannot be used; one line per fault, naming the key and where it was set."""
+
+
+def load_settings(config: Path | None = None) -> Settings:
+    """The settings from a TOML file (if given) and the environment.
+
+    Raises `SettingsProblem` with one line per fault.
+    """
+    if config is None:
+        return _build(Settings, "the environment")
+    try:
+        tomllib.loads(config.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsProblem(f"{config}: {error}") from error
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    return _build(FromFile, str(config))
+
+
+def _build(kind: type[Settings], where: str) -> Settings:
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsProblem("\n".join(_explain(item, where) for item in error.errors())) from None
+
+
+def _explain(item: Any, where: str) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = ", ".join(sorted(Settings.model_fields))
+        return f"{key}: there is no such setting (in {where}); known are: {known}"
+    found = str(item.get("input"))
+    shown = "(not shown)" if "url" in key else repr(found)
+    return f"{key} (LIENTHONG_{key.upper()}, or {where}): {item['msg']}; found {shown}"
+
+
+def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
+    """What is wrong between settings that are right one by one; one sentence each."""
+    problems = []
+    scheme = settings.broker_url.partition(":")[0]
+    if scheme not in ("embedded", "amqp", "amqps"):
+        problems.append(
+            f"broker_url: {scheme!r} is not known; use embedded: or amqp://user:password@host/"
+        )
+    if settings.embedded_broker and not {"relay", "worker"} <= set(roles):
+        problems.append(
+            "broker_url=embedded: works inside one process only, so the roles relay and worker "
+            "cannot be separated. Use RabbitMQ (amqp://…), or start all roles together."
+        )
+    if settings.max_attachment_mib > settings.max_package_mib:
+        problems.append("max_attachment_mib is larger than max_package_mib: it could never arrive.")
+    return problems
+
+
+def example_toml() -> str:
+    """The commented example file, written from the fields above."""
+    lines = [
+        "# Settings of lienthong. Every line shows the default; take away the # to change it.",
+        "# Each can also be set in the environment: data_dir as LIENTHONG_DATA_DIR, and so on.",
+    ]
+    for name, field in Settings.model_fields.items():
+        lines += ["", f"# {field.description}", f"#{name} = {_toml(field.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

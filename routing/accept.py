@@ -1,0 +1,349 @@
+"""Taking a package in: identify, judge, record. The door that every way of intake leads to.
+
+Order of things (architecture, "the road"): the bytes were streamed to disk and read already; the
+judgement is pure; the bytes are kept durably; then ONE transaction records package, document, a
+delivery for each recipient, events, and what is to be relayed. Only after its commit may anybody
+say "accepted".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from envelopes.findings import Finding, refused
+from envelopes.model import VIETNAM_TIME, Document, StatusReport
+from envelopes.rule_catalogue import make
+from routing.accept_report import AcceptReport
+from routing.gateway_reports import About, GatewayReports, Issued, NewId, accepted_events
+from routing.lanes import FairClock, lane_of
+from routing.ports import Database, Transaction
+from routing.records import (
+    DOCUMENT,
+    Change,
+    Delivery,
+    DocumentRecord,
+    Event,
+    PackageRecord,
+    Reason,
+    change,
+    is_new_content,
+)
+from routing.route_table import Connection, Route, RouteKind, RouteTable
+from routing.states import Happening, TransportState
+from routing.submission import Accepted, RefusalKind, Refused, Submission
+from routing.summary import differences, search_text, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRoute:
+    """One To of a document and where its copy would go."""
+
+    organ_id: str
+    name: str
+    route: Route
+
+
+def recipient_routes(
+    document: Document, routes: RouteTable, now: datetime
+) -> tuple[list[RecipientRoute], list[Finding]]:
+    """A route for each recipient, one per agency, and what is to be said about them."""
+    today = now.astimezone(VIETNAM_TIME).date()
+    chosen: dict[str, RecipientRoute] = {}
+    findings: list[Finding] = []
+    for position, party in enumerate(document.recipients, start=1):
+        route = routes.route(party.organ_id, today)
+        element = f"MessageHeader/To[{position}]/OrganId"
+        if route.organ_key in chosen:
+            findings.append(
+                make(
+                    "RECIPIENT-TWICE",
+                    element=element,
+                    found=party.organ_id,
+                    allowed=chosen[route.organ_key].organ_id,
+                )
+            )
+            continue
+        if route.kind is not RouteKind.ROUTED:
+            finding = make(
+                "ID-RECIPIENT", element=element, found=party.organ_id, allowed=route.sentence.en
+            )
+            findings.append(finding)
+        name = route.agency.name if route.agency else party.organ_name
+        chosen[route.organ_key] = RecipientRoute(party.organ_id, name, route)
+    return list(chosen.values()), findings
+
+
+def judge_sender(
+    organ_id: str, element: str, connection: Connection, routes: RouteTable
+) -> Finding | None:
+    """Rule ID-SENDER (KG 10.4): From belongs to the connection that hands the package in."""
+    if routes.owns(connection.id, organ_id):
+        return None
+    codes = ", ".join(str(code) for code in connection.agencies)
+    return make("ID-SENDER", element=element, found=organ_id, allowed=codes)
+
+
+class Accept:
+    """The accept use case."""
+
+    def __init__(
+        self,
+        database: Database,
+        reports: GatewayReports,
+        fair_clock: FairClock,
+        new_id: NewId,
+    ) -> None:
+        self._database = database
+        self._reports = reports
+        self._fair_clock = fair_clock
+        self._new_id = new_id
+        self._accept_report = AcceptReport(database, fair_clock, new_id)
+
+    async def submit(
+        self, submission: Submission, routes: RouteTable, now: datetime
+    ) -> Accepted | Refused:
+        """Take one package, or say why not. Handing the same bytes in again repeats the answer."""
+        package = submission.read.package
+        findings = submission.read.findings
+        if package is None or refused(findings):
+            return Refused(RefusalKind.INVALID, findings)
+        wrong = judge_sender(
+            package.sender.organ_id, "MessageHeader/From/OrganId", submission.connection, routes
+        )
+        if wrong is not None:
+            await self._security_event(submission, wrong, now)
+            return Refused(RefusalKind.NOT_THE_SENDER, (wrong, *findings))
+        await submission.spooled.keep()
+        if isinstance(package, StatusReport):
+            return await self._accept_report.submit(submission, package, routes, now)
+        return await self._submit_document(submission, package, routes, now)
+
+    async def _security_event(
+        self, submission: Submission, finding: Finding, now: datetime
+    ) -> None:
+        """Somebody tried to send in another's name: written down, whatever happens next."""
+        event = Event(
+            type="security.not-the-sender",
+            at=now,
+            actor=submission.actor,
+            correlation_id=submission.correlation_id,
+            data={"digest": submission.spooled.claim.digest, "finding": finding.as_dict()},
+        )
+
+        async def write(tx: Transaction) -> None:
+            await tx.append([event])
+
+        await self._database.write(write)
+
+    async def _submit_document(
+        self, submission: Submission, document: Document, routes: RouteTable, now: datetime
+    ) -> Accepted | Refused:
+        chosen, found = recipient_routes(document, routes, now)
+        package = self._package(submission, document, routes, tuple(found), now)
+        deliveries = self._deliveries(package, chosen, now)
+        issued = await self._refusals(package, deliveries, routes, now)
+
+        async def record(tx: Transaction) -> Accepted | Refused:
+            known = await tx.lock_document(
+                package.sender,
+                document.subject_document_id,
+                pk=self._new_id(),
+                subject=document.subject,
+                search=search_text(document),
+                now=now,
+            )
+            first = await tx.find_package(package.sender, package.digest)
+            if first is not None:
+                return await self._repeat(tx, first, routes, submission.actor, now)
+            refusal = await self._other_content(tx, known, package)
+            if refusal is not None:
+                return refusal
+            return await self._record(
+                tx, known, package, deliveries, issued, document, submission.actor
+            )
+
+        return await self._database.write(record)
+
+    def _package(
+        self,
+        submission: Submission,
+        document: Document,
+        routes: RouteTable,
+        found: tuple[Finding, ...],
+        now: datetime,
+    ) -> PackageRecord:
+        claim = submission.spooled.claim
+        return PackageRecord(
+            id=self._new_id(),
+            kind=DOCUMENT,
+            sender=routes.key_of_text(document.sender.organ_id),
+            sender_organ_id=document.sender.organ_id,
+            sender_name=document.sender.organ_name,
+            connection_id=submission.connection.id,
+            document_pk=None,
+            document_id=document.document_id,
+            meaning=document.business.doc_type.value,
+            version=0,
+            digest=claim.digest,
+            size=claim.size,
+            lane=lane_of(document.priority),
+            correlation_id=submission.correlation_id,
+            received_at=now,
+            summary=summarise(document),
+            findings=(*submission.read.findings, *found),
+        )
+
+    def _deliveries(
+        self, package: PackageRecord, chosen: list[RecipientRoute], now: datetime
+    ) -> list[Delivery]:
+        keys = self._fair_clock.keys(package.sender, package.lane, len(chosen), now)
+        deliveries = []
+        for recipient, fair_key in zip(chosen, keys, strict=True):
+            routed = recipient.route.kind is RouteKind.ROUTED
+            deliveries.append(
+                Delivery(
+                    id=self._new_id(),
+                    package_id=package.id,
+                    document_pk=None,
+                    recipient=recipient.route.organ_key,
+                    recipient_organ_id=recipient.organ_id,
+                    recipient_name=recipient.name,
+                    connection_id=recipient.route.connection_id,
+                    lane=package.lane,
+                    state=TransportState.ACCEPTED if routed else TransportState.RETURNED,
+                    fair_key=fair_key,
+                    created_at=now,
+                    updated_at=now,
+                    correlation_id=package.correlation_id,
+                    ring_at=now if routed else None,
+                    reason=None if routed else _no_way(recipient.route),
+                )
+            )
+        return deliveries
+
+    async def _refusals(
+        self,
+        package: PackageRecord,
+        deliveries: list[Delivery],
+        routes: RouteTable,
+        now: datetime,
+    ) -> list[Issued]:
+        issued = []
+        for delivery in deliveries:
+            if delivery.reason is not None:
+                report = await self._reports.refusal(
+                    About.of(package),
+                    delivery.recipient_organ_id,
+                    delivery.reason,
+                    routes,
+                    delivery,
+                    now,
+                )
+                if report is not None:
+                    issued.append(report)
+        return issued
+
+    async def _other_content(
+        self, tx: Transaction, known: DocumentRecord, package: PackageRecord
+    ) -> Refused | None:
+        """A DocumentId stands for one content (lifecycle, "Always").
+
+        What a second content gets depends on how the first fared: when it reached nobody, the
+        sender is free to correct it (lessons 3).
+        """
+        if known.version == 0 or not is_new_content(package.meaning):
+            return None
+        for earlier in reversed(await tx.packages_of_document(known.pk)):
+            if earlier.kind != DOCUMENT or not is_new_content(earlier.meaning):
+                continue
+            deliveries = await tx.deliveries_of_package(earlier.id)
+            if all(_reached_nobody(delivery) for delivery in deliveries):
+                continue
+            finding = make(
+                "DUPLICATE-CONTENT",
+                element="MessageHeader/DocumentId",
+                found=package.digest,
+                allowed=earlier.digest,
+            )
+            return Refused(
+                RefusalKind.OTHER_CONTENT,
+                (finding,),
+                {
+                    "firstPackage": earlier.id,
+                    "firstDigest": earlier.digest,
+                    "secondDigest": package.digest,
+                    "differences": differences(earlier.summary, package.summary),
+                },
+            )
+        return None
+
+    async def _record(
+        self,
+        tx: Transaction,
+        known: DocumentRecord,
+        package: PackageRecord,
+        deliveries: list[Delivery],
+        issued: list[Issued],
+        document: Document,
+        actor: str,
+    ) -> Accepted:
+        version = known.version + 1
+        package = replace(package, document_pk=known.pk, version=version)
+        deliveries = [replace(row, document_pk=known.pk, version=version) for row in deliveries]
+        await tx.set_version(known.pk, version, document.subject, search_text(document))
+        await tx.insert_package(package)
+        events = list(accepted_events(package, deliveries, actor))
+        for report in issued:
+            await tx.insert_package(replace(report.package, document_pk=known.pk))
+            events += [replace(event, document_pk=known.pk) for event in report.events]
+        await tx.insert_deliveries(
+            [*deliveries, *(replace(report.delivery, document_pk=known.pk) for report in issued)]
+        )
+        await tx.append(events)
+        return Accepted(package, tuple(deliveries), package.findings)
+
+    async def _repeat(
+        self,
+        tx: Transaction,
+        first: PackageRecord,
+        routes: RouteTable,
+        actor: str,
+        now: datetime,
+    ) -> Accepted:
+        """The first result again; copies that had no way get another chance when there is one."""
+        today = now.astimezone(VIETNAM_TIME).date()
+        deliveries = await tx.deliveries_of_package(first.id, lock=True)
+        changes = []
+        for position, row in enumerate(deliveries):
+            if row.state is not TransportState.RETURNED or not (
+                row.reason and row.reason.try_again
+            ):
+                continue
+            route = routes.route(row.recipient_organ_id, today)
+            taken = {other.recipient for other in deliveries if other is not row}
+            if route.kind is not RouteKind.ROUTED or route.organ_key in taken:
+                continue
+            step = change(
+                row,
+                Happening.RESUBMITTED,
+                actor=actor,
+                now=now,
+                recipient=route.organ_key,
+                connection_id=route.connection_id,
+                ring_at=now,
+                reason=None,
+            )
+            if isinstance(step, Change):
+                changes.append(step)
+                deliveries[position] = step.after
+        await tx.apply(changes)
+        return Accepted(first, tuple(deliveries), first.findings, repeated=True)
+
+
+def _no_way(route: Route) -> Reason:
+    return Reason(route.kind.value, route.sentence, try_again=True)
+
+
+def _reached_nobody(delivery: Delivery) -> bool:
+    return delivery.state.is_final and delivery.state is not TransportState.DELIVERED

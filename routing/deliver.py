@@ -1,0 +1,298 @@
+"""Handing packages over: what happens when a doorbell rings.
+
+For pull connections a doorbell puts the package into the recipient's inbox, whole batches in one
+transaction. For every other kind an attempt is made through the connection's `Partner`:
+
+1. the attempt, its number and its lease are committed *before* the partner is called, so a crash
+   cannot hammer a partner and leaves a trace;
+2. the partner is called, with the delivery's id as the package id on every attempt;
+3. the outcome is committed, if the attempt still is ours.
+
+An attempt that ends without an answer leaves the delivery UNKNOWN; the next doorbell first asks the
+partner. Doorbells may come twice or late: only a delivery that waits is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from envelopes.findings import Sentence
+from routing.ports import Database, Doorbell, Transaction
+from routing.records import Attempt, Change, Delivery, Event, PackageRecord, Reason, change
+from routing.retry_policy import TryAgainAt, after_attempt
+from routing.route_table import Connection
+from routing.states import Happening, TransportState
+
+#: How long an attempt belongs to its worker; longer than any partner's time limit.
+LEASE = timedelta(minutes=5)
+#: When a version that came before its time is looked at again.
+TURN = timedelta(seconds=1)
+
+#: States in which a doorbell means work.
+WAITING = (TransportState.ACCEPTED, TransportState.QUEUED)
+#: States of an earlier version that a later one has to wait for.
+STILL_BEFORE = (*WAITING, TransportState.DELIVERING, TransportState.UNKNOWN)
+
+
+NOTHING_TO_SAY = Sentence("", "")
+
+
+class AttemptOutcome(StrEnum):
+    """How an attempt ended."""
+
+    #: The partner has the package, from this attempt or an earlier one.
+    DELIVERED = "delivered"
+    #: Not now; the partner surely does not have it.
+    TRY_LATER = "try-later"
+    #: Never; the partner said why.
+    REFUSED = "refused"
+    #: No answer: it may have it or not.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What a partner answered, in its words."""
+
+    outcome: AttemptOutcome
+    detail: str = ""
+    sentence: Sentence = NOTHING_TO_SAY
+
+
+class Partner(Protocol):
+    """One way of handing packages to a connection (push, axis, AMQP, folder …)."""
+
+    async def deliver(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """Hand the package over under the delivery's id; answers, never raises for the partner."""
+
+    async def ask(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """Whether the partner has it; UNKNOWN when it cannot say, TRY_LATER when it has it not."""
+
+
+async def offer(database: Database, doorbells: Sequence[Doorbell], now: datetime) -> list[Delivery]:
+    """Put the deliveries behind these doorbells into their recipients' inboxes."""
+    ids = list(dict.fromkeys(bell.delivery_id for bell in doorbells))
+
+    async def write(tx: Transaction) -> list[Delivery]:
+        rows = await tx.get_deliveries(ids, lock=True)
+        waiting = sorted(
+            (row for row in rows if row.state in WAITING),
+            key=lambda row: (row.lane.rank, row.fair_key, row.version, row.id),
+        )
+        earlier = await _earlier_versions(tx, waiting)
+        steps = [
+            change(
+                row,
+                Happening.OFFERED,
+                actor="gateway:worker",
+                now=now,
+                offered_at=now,
+                ring_at=None,
+            )
+            for row in (*earlier, *waiting)
+        ]
+        changes = [step for step in steps if isinstance(step, Change)]
+        await tx.apply(changes)
+        return [step.after for step in changes]
+
+    return await database.write(write)
+
+
+async def _earlier_versions(tx: Transaction, waiting: list[Delivery]) -> list[Delivery]:
+    """Versions that were overtaken on the way: a recipient sees versions in order.
+
+    Offering is free, so an earlier version that still waits is simply offered first.
+    """
+    known = {row.id for row in waiting}
+    earlier: dict[str, Delivery] = {}
+    for row in waiting:
+        if row.version > 1 and row.document_pk is not None:
+            for other in await tx.deliveries_of_document(row.document_pk, row.recipient, lock=True):
+                before = other.version < row.version and other.state in WAITING
+                if before and other.id not in known:
+                    earlier[other.id] = other
+    return sorted(earlier.values(), key=lambda row: row.version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    delivery: Delivery
+    package: PackageRecord
+    ask_first: bool
+
+
+class Deliver:
+    """Attempts through a partner, one delivery at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        owner: str,
+        clock: Callable[[], datetime],
+        spread: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._owner = owner
+        self._clock = clock
+        self._spread = spread
+
+    async def attempt(
+        self, delivery_id: str, connection: Connection, partner: Partner
+    ) -> Delivery | None:
+        """Make one attempt; the delivery afterwards, or None when there was nothing to do."""
+        begun = await self._begin(delivery_id)
+        if begun is None:
+            return None
+        result = AttemptResult(AttemptOutcome.TRY_LATER)
+        if begun.ask_first:
+            result = await partner.ask(connection, begun.delivery, begun.package)
+        if result.outcome in (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN):
+            result = await partner.deliver(connection, begun.delivery, begun.package)
+        return await self._end(begun.delivery, result)
+
+    async def _begin(self, delivery_id: str) -> _Begun | None:
+        now = self._clock()
+
+        async def write(tx: Transaction) -> _Begun | None:
+            row = await tx.get_delivery(delivery_id, lock=True)
+            if row is None or row.state not in (*WAITING, TransportState.UNKNOWN):
+                return None
+            if await self._out_of_turn(tx, row, now):
+                return None
+            package = await tx.get_package(row.package_id)
+            if package is None:
+                raise AssertionError(f"delivery {row.id} without its package")
+            step = change(
+                row,
+                Happening.ATTEMPTED,
+                actor=f"worker:{self._owner}",
+                now=now,
+                data={"attempt": row.attempts + 1},
+                attempts=row.attempts + 1,
+                lease_owner=self._owner,
+                lease_until=now + LEASE,
+                ring_at=None,
+            )
+            if not isinstance(step, Change):
+                return None
+            await tx.apply([step])
+            await tx.start_attempt(Attempt(row.id, row.attempts + 1, self._owner, now))
+            return _Begun(step.after, package, row.state is TransportState.UNKNOWN)
+
+        return await self._database.write(write)
+
+    async def _out_of_turn(self, tx: Transaction, row: Delivery, now: datetime) -> bool:
+        """Whether an earlier version has to go first; then this one's doorbell is put off."""
+        if row.version <= 1 or row.document_pk is None:
+            return False
+        others = await tx.deliveries_of_document(row.document_pk, row.recipient, lock=True)
+        if not any(o.version < row.version and o.state in STILL_BEFORE for o in others):
+            return False
+        await tx.apply([put_off(row, now + TURN, now, "earlier-version-first")])
+        return True
+
+    async def _end(self, begun: Delivery, result: AttemptResult) -> Delivery:
+        now = self._clock()
+
+        async def write(tx: Transaction) -> Delivery:
+            row = await tx.get_delivery(begun.id, lock=True)
+            if row is None:
+                raise AssertionError(f"delivery {begun.id} disappeared")
+            await tx.finish_attempt(
+                Attempt(
+                    row.id,
+                    begun.attempts,
+                    self._owner,
+                    begun.updated_at,
+                    now,
+                    result.outcome.value,
+                    result.detail,
+                )
+            )
+            mine = row.lease_owner == self._owner and row.attempts == begun.attempts
+            # A late success counts whoever holds the lease now; anything else is the owner's word.
+            if not mine and result.outcome is not AttemptOutcome.DELIVERED:
+                return row
+            changes = self._outcome(row, result, now)
+            await tx.apply(changes)
+            return changes[-1].after if changes else row
+
+        return await self._database.write(write)
+
+    def _outcome(self, row: Delivery, result: AttemptResult, now: datetime) -> list[Change]:
+        actor = f"worker:{self._owner}"
+        data = {"attempt": row.attempts, "detail": result.detail}
+        free = {"lease_owner": None, "lease_until": None}
+        match result.outcome:
+            case AttemptOutcome.DELIVERED:
+                step = change(
+                    row,
+                    Happening.DELIVERED,
+                    actor=actor,
+                    now=now,
+                    data=data,
+                    delivered_at=now,
+                    ring_at=None,
+                    reason=None,
+                    **free,
+                )
+            case AttemptOutcome.REFUSED:
+                reason = Reason("refused-by-partner", result.sentence)
+                step = change(
+                    row, Happening.RETURNED, actor=actor, now=now, data=data, reason=reason, **free
+                )
+            case _:
+                return self._again(row, result, now, data)
+        return [step] if isinstance(step, Change) else []
+
+    def _again(
+        self, row: Delivery, result: AttemptResult, now: datetime, data: dict[str, object]
+    ) -> list[Change]:
+        actor = f"worker:{self._owner}"
+        free = {"lease_owner": None, "lease_until": None}
+        next_try = after_attempt(row.attempts, now, self._spread())
+        if isinstance(next_try, TryAgainAt):
+            unknown = result.outcome is AttemptOutcome.UNKNOWN
+            happening = Happening.OUTCOME_UNKNOWN if unknown else Happening.TRY_LATER
+            step = change(
+                row,
+                happening,
+                actor=actor,
+                now=now,
+                data={**data, "nextAttemptAt": next_try.at.isoformat()},
+                ring_at=next_try.at,
+                **free,
+            )
+        else:
+            reason = Reason("attempts-exhausted", result.sentence, try_again=True)
+            step = change(
+                row, Happening.EXHAUSTED, actor=actor, now=now, data=data, reason=reason, **free
+            )
+        return [step] if isinstance(step, Change) else []
+
+
+def put_off(row: Delivery, at: datetime, now: datetime, why: str) -> Change:
+    """Ring for this delivery (again) from `at` on; its state stays, the log says why."""
+    after = replace(row, ring_at=at, updated_at=now)
+    event = Event(
+        type="delivery.ring-again",
+        at=now,
+        actor="gateway",
+        document_pk=row.document_pk,
+        package_id=row.package_id,
+        delivery_id=row.id,
+        from_state=row.state.value,
+        to_state=row.state.value,
+        correlation_id=row.correlation_id,
+        data={"why": why, "ringAt": at.isoformat()},
+    )
+    return Change(row, after, event)

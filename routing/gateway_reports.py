@@ -1,0 +1,211 @@
+"""Status packages that the gateway itself issues: it tells senders what no recipient can.
+
+A recipient that cannot be reached gets no silence but a status 02 from the gateway, in the
+gateway's own name (rule ID-RECIPIENT: KT 8.2, KT 10.1b, SL 8.3; OPS-RETURN). Reports about reports
+are never made, so two gateways cannot keep each other busy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from envelopes.compose import compose_bytes
+from envelopes.findings import Sentence
+from envelopes.model import VIETNAM_TIME, Party, ResponseFor, StaffInfo, StatusCode, StatusReport
+from routing.lanes import FairClock
+from routing.ports import PayloadStore
+from routing.records import STATUS, Delivery, Event, PackageRecord, Reason
+from routing.route_table import RouteTable
+from routing.states import TransportState
+
+NewId = Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayIdentity:
+    """In whose name the gateway speaks."""
+
+    organ_id: str = "LIENTHONG"
+    name: str = "Trục liên thông văn bản (lienthong)"
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A package made by the gateway, stored, ready for the record step."""
+
+    package: PackageRecord
+    delivery: Delivery
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The document that a report speaks of, in the words of the wire."""
+
+    sender: str
+    sender_organ_id: str
+    document_pk: str | None
+    document_id: str
+    code: str
+    promulgation_date: date | None
+
+    @classmethod
+    def of(cls, package: PackageRecord) -> About:
+        """From the record of a document package."""
+        number, notation = package.summary.get("codeNumber"), package.summary.get("codeNotation")
+        written = package.summary.get("promulgationDate")
+        return cls(
+            sender=package.sender,
+            sender_organ_id=package.sender_organ_id,
+            document_pk=package.document_pk,
+            document_id=package.document_id,
+            code=f"{number}/{notation}" if number and notation else (number or notation or ""),
+            promulgation_date=date.fromisoformat(written) if written else None,
+        )
+
+
+def compose_report(
+    sender: Party,
+    about: About,
+    code: StatusCode,
+    description: str,
+    now: datetime,
+    staff: StaffInfo | None = None,
+) -> bytes:
+    """A status package about a document, in canonical bytes."""
+    report = StatusReport(
+        sender=sender,
+        response_for=ResponseFor(
+            organ_id=about.sender_organ_id,
+            code=about.code,
+            document_id=about.document_id,
+            promulgation_date=about.promulgation_date,
+        ),
+        status_code=code.value,
+        description=description,
+        timestamp=now.astimezone(VIETNAM_TIME).replace(microsecond=0),
+        staff=staff,
+    )
+    return compose_bytes(report, {})
+
+
+class GatewayReports:
+    """Issues status packages in the gateway's name."""
+
+    def __init__(
+        self,
+        payloads: PayloadStore,
+        identity: GatewayIdentity,
+        new_id: NewId,
+        fair_clock: FairClock,
+    ) -> None:
+        self._payloads = payloads
+        self._identity = identity
+        self._new_id = new_id
+        self._fair_clock = fair_clock
+
+    async def refusal(
+        self,
+        about: About,
+        recipient: str,
+        reason: Reason,
+        routes: RouteTable,
+        like: Delivery,
+        now: datetime,
+    ) -> Issued | None:
+        """Status 02 to the sender of `about`: its copy for `recipient` goes no further.
+
+        None when the sender itself has no connection (it can still read the outcome).
+        `like` lends its lane and correlation id.
+        """
+        route = routes.route(about.sender_organ_id, now.astimezone(VIETNAM_TIME).date())
+        if route.connection is None:
+            return None
+        sentence: Sentence = reason.sentence
+        description = f"[{recipient}] {sentence.vi} / {sentence.en}"
+        party = Party(self._identity.organ_id, self._identity.name)
+        content = compose_report(party, about, StatusCode.REFUSED, description, now)
+        claim = await self._payloads.put(content)
+        package = PackageRecord(
+            id=self._new_id(),
+            kind=STATUS,
+            sender=self._identity.organ_id,
+            sender_organ_id=self._identity.organ_id,
+            sender_name=self._identity.name,
+            connection_id=None,
+            document_pk=about.document_pk,
+            document_id=about.document_id,
+            meaning=StatusCode.REFUSED.value,
+            version=1,
+            digest=claim.digest,
+            size=claim.size,
+            lane=like.lane,
+            correlation_id=like.correlation_id,
+            received_at=now,
+            summary={
+                "statusCode": StatusCode.REFUSED.value,
+                "description": description,
+                "code": about.code,
+                "responseFor": about.sender_organ_id,
+                "about": recipient,
+                "reportedAt": now.isoformat(),
+            },
+        )
+        delivery = Delivery(
+            id=self._new_id(),
+            package_id=package.id,
+            document_pk=about.document_pk,
+            recipient=route.organ_key,
+            recipient_organ_id=about.sender_organ_id,
+            recipient_name=routes.name_of(route.organ_key),
+            connection_id=route.connection.id,
+            lane=like.lane,
+            state=TransportState.ACCEPTED,
+            fair_key=self._fair_clock.keys(package.sender, like.lane, 1, now)[0],
+            created_at=now,
+            updated_at=now,
+            correlation_id=like.correlation_id,
+            ring_at=now,
+        )
+        return Issued(package, delivery, accepted_events(package, [delivery], "gateway:accept"))
+
+
+def accepted_events(
+    package: PackageRecord, deliveries: list[Delivery], actor: str
+) -> tuple[Event, ...]:
+    """The log's first lines about a package: accepted, and each recipient's start."""
+    first = Event(
+        type="package.accepted",
+        at=package.received_at,
+        actor=actor,
+        document_pk=package.document_pk,
+        package_id=package.id,
+        correlation_id=package.correlation_id,
+        data={
+            "kind": package.kind,
+            "meaning": package.meaning,
+            "version": package.version,
+            "digest": package.digest,
+            "size": package.size,
+        },
+    )
+    rest = (
+        Event(
+            type=f"delivery.{delivery.state}",
+            at=package.received_at,
+            actor=actor,
+            document_pk=delivery.document_pk,
+            package_id=package.id,
+            delivery_id=delivery.id,
+            to_state=delivery.state.value,
+            correlation_id=package.correlation_id,
+            data={
+                "recipient": delivery.recipient,
+                **({"reason": delivery.reason.as_dict()} if delivery.reason else {}),
+            },
+        )
+        for delivery in deliveries
+    )
+    return (first, *rest)

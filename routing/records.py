@@ -1,0 +1,201 @@
+"""What the database keeps, as frozen values: packages, documents, deliveries, attempts, events.
+
+Use cases read and make these values; the database adapter stores them without judging. Agencies are
+named by their *organ key*: the canonical code that the directory gives one agency whatever old or
+new code a package used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from envelopes.findings import Finding, Sentence
+from envelopes.model import BusinessDocType, StatusCode
+from routing.lanes import Lane
+from routing.states import Happening, Impossible, TransportState, advance
+
+#: Package kinds as stored and shown.
+DOCUMENT = "document"
+STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRecord:
+    """One accepted edXML package. Its bytes lie in the payload store under `digest`."""
+
+    id: str
+    kind: str
+    sender: str
+    sender_organ_id: str
+    sender_name: str
+    #: The connection that handed it in; None for what the gateway itself issued.
+    connection_id: str | None
+    #: The document it is, or is about; None for a report about a document unknown here.
+    document_pk: str | None
+    document_id: str
+    #: BussinessDocType of a document, StatusCode of a report.
+    meaning: str
+    version: int
+    digest: str
+    size: int
+    lane: Lane
+    correlation_id: str
+    received_at: datetime
+    #: What listings show: subject, code, type_name, priority, attachments …
+    summary: dict[str, Any] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRecord:
+    """One document of one sender through all its versions; its row is the lock of its life."""
+
+    pk: str
+    sender: str
+    document_id: str
+    version: int
+    subject: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a delivery is where it is: a code for programs, a sentence for people."""
+
+    code: str
+    sentence: Sentence
+    #: Whether handing the package in again could end otherwise.
+    try_again: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready data; part of the REST API."""
+        return {
+            "code": self.code,
+            "vi": self.sentence.vi,
+            "en": self.sentence.en,
+            "tryAgain": self.try_again,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Reason:
+        """The reason that `as_dict` wrote."""
+        return cls(data["code"], Sentence(data["vi"], data["en"]), bool(data["tryAgain"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One package for one recipient.
+
+    `ring_at` is the outbox part of the row: the time from which a relay may publish the doorbell;
+    None when there is nothing to relay. `lease_owner` and `lease_until` name the worker that an
+    attempt belongs to.
+    """
+
+    id: str
+    package_id: str
+    document_pk: str | None
+    recipient: str
+    recipient_organ_id: str
+    recipient_name: str
+    connection_id: str | None
+    lane: Lane
+    state: TransportState
+    fair_key: datetime
+    created_at: datetime
+    updated_at: datetime
+    correlation_id: str
+    version: int = 1
+    business_state: StatusCode | None = None
+    attempts: int = 0
+    ring_at: datetime | None = None
+    ring_failures: int = 0
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    offered_at: datetime | None = None
+    fetched_at: datetime | None = None
+    delivered_at: datetime | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the append-only log, written in the transaction of the change it tells of."""
+
+    type: str
+    at: datetime
+    #: Who or what caused it: ``connection:<name>``, ``operator:<name>``, ``gateway:<role>``.
+    actor: str
+    document_pk: str | None = None
+    package_id: str | None = None
+    delivery_id: str | None = None
+    from_state: str | None = None
+    to_state: str | None = None
+    correlation_id: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    #: Given by the database; 0 before.
+    seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at handing a delivery over; written before it starts, completed afterwards."""
+
+    delivery_id: str
+    number: int
+    owner: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A delivery before and after one happening, with the event that tells of it."""
+
+    before: Delivery
+    after: Delivery
+    event: Event
+
+
+def change(
+    delivery: Delivery,
+    happening: Happening,
+    *,
+    actor: str,
+    now: datetime,
+    data: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Change | Impossible:
+    """Let `happening` happen to `delivery`; `fields` are set on the result besides the state.
+
+    The one way in which a delivery changes its state: no change without its event.
+    """
+    state = advance(delivery.state, happening)
+    if isinstance(state, Impossible):
+        return state
+    after = replace(delivery, **{"state": state, "updated_at": now, **fields})
+    event = Event(
+        type=f"delivery.{happening}",
+        at=now,
+        actor=actor,
+        document_pk=delivery.document_pk,
+        package_id=delivery.package_id,
+        delivery_id=delivery.id,
+        from_state=delivery.state.value,
+        to_state=state.value,
+        correlation_id=delivery.correlation_id,
+        data=data or {},
+    )
+    return Change(delivery, after, event)
+
+
+def is_new_content(meaning: str) -> bool:
+    """Whether a document package of this BussinessDocType brings a document that must be new.
+
+    Revocations and updates speak about a document that exists; only new documents and replacements
+    claim a DocumentId for themselves.
+    """
+    return meaning in (BusinessDocType.NEW, BusinessDocType.REPLACEMENT)

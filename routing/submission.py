@@ -1,0 +1,75 @@
+"""What goes into the accept use case, and the ways in which it can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from envelopes.findings import Finding
+from envelopes.read import ReadResult
+from routing.ports import ClaimCheck
+from routing.records import Delivery, PackageRecord
+from routing.route_table import Connection
+
+
+class Spooled(Protocol):
+    """A package that was streamed to disk and hashed, not kept yet."""
+
+    @property
+    def claim(self) -> ClaimCheck:
+        """Digest and size of the exact bytes received."""
+
+    async def keep(self) -> None:
+        """Put the bytes into the payload store, durably. Harmless when they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One package handed in by one connection."""
+
+    read: ReadResult
+    spooled: Spooled
+    connection: Connection
+    correlation_id: str
+
+    @property
+    def actor(self) -> str:
+        """Who handed it in, for the event log."""
+        return f"connection:{self.connection.name}"
+
+
+class RefusalKind(StrEnum):
+    """Why a submission was refused as a whole."""
+
+    #: The package breaks a rule; mend it and hand it in again.
+    INVALID = "invalid-package"
+    #: From is not an agency of this connection: a security event.
+    NOT_THE_SENDER = "not-the-sender"
+    #: This DocumentId was used before for other content.
+    OTHER_CONTENT = "same-document-id-other-content"
+    #: The report contradicts what is final.
+    IMPOSSIBLE_REPORT = "impossible-report"
+    #: The reporting agency never was a recipient of the document.
+    NOT_A_RECIPIENT = "not-a-recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The package was not taken; nothing of it travels."""
+
+    kind: RefusalKind
+    findings: tuple[Finding, ...]
+    #: What a program may want to know besides: both digests, differing fields …
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The package is recorded; from here on every recipient gets an outcome."""
+
+    package: PackageRecord
+    deliveries: tuple[Delivery, ...]
+    findings: tuple[Finding, ...]
+    #: The same bytes were taken before: this is the first result again.
+    repeated: bool = False
