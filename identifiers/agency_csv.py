@@ -127,7 +127,11 @@ class _Draft:
     row: AgencyRow
     known: Agency | None
     primary: OrganId
-    aliases: tuple[OrganId, ...]
+    aliases: tuple[OrganId, ...] = ()
+
+    def add_aliases(self, codes: set[OrganId]) -> None:
+        """Give the agency these codes besides its primary one; kept in order."""
+        self.aliases = tuple(sorted({*self.aliases, *codes} - {self.primary}))
 
 
 class _Import:
@@ -137,11 +141,13 @@ class _Import:
         self._existing = existing
         self._header = header
         self._doubtful: list[DoubtfulRow] = []
-        self._first: dict[OrganId, AgencyRow] = {}
+        self._first: dict[OrganId, _Draft] = {}
         self._skipped = 0
 
     def run(self, lines: list[str]) -> ImportResult:
-        drafts = [draft for row in self._rows(lines) if (draft := self._draft(row)) is not None]
+        rows = list(self._rows(lines))
+        ties = self._ties(rows)
+        drafts = [draft for row in rows if (draft := self._draft(row, ties)) is not None]
         self._settle_aliases(drafts)
         agencies = [self._agency(draft) for draft in drafts]
         pairs = list(zip(agencies, (draft.known for draft in drafts), strict=True))
@@ -174,42 +180,60 @@ class _Import:
                 continue
             yield read
 
-    def _draft(self, row: AgencyRow) -> _Draft | None:
+    def _owners(self, codes: Iterable[OrganId]) -> dict[OrganId, Agency]:
+        """The agencies of the directory that have any of `codes`, by primary code."""
+        found = (self._existing.find(code) for code in codes)
+        return {agency.organ_id: agency for agency in found if agency is not None}
+
+    def _ties(self, rows: list[AgencyRow]) -> dict[OrganId, Agency]:
+        """Rows (by first code) whose aliases alone say which agency of the directory they update.
+
+        That is how a table of new codes meets a directory of old ones. A tie holds only where it
+        is the one reading: own codes unknown, aliases of one agency, no other row for that agency.
+        """
+        spoken_for = {organ_id for row in rows for organ_id in self._owners(row.codes)}
+        tied: dict[OrganId, dict[OrganId, Agency]] = {}
+        for row in rows:
+            owners = {} if self._owners(row.codes) else self._owners(row.aliases)
+            if len(owners) == 1 and not owners.keys() & spoken_for:
+                organ_id, agency = owners.popitem()
+                tied.setdefault(organ_id, {})[row.codes[0]] = agency
+        return dict(pair for ties in tied.values() if len(ties) == 1 for pair in ties.items())
+
+    def _draft(self, row: AgencyRow, ties: Mapping[OrganId, Agency]) -> _Draft | None:
         """Tie a row to the agency it speaks of; None if another row or two agencies stand against.
 
         Own codes are looked up through the directory, so a file of old codes updates agencies that
         are kept under their new ones.
         """
-        listed = (*row.codes, *row.aliases)
-        owners = {
-            agency.organ_id: agency
-            for code in row.codes
-            if (agency := self._existing.find(code)) is not None
-        }
-        if not owners:
-            # An alias ties a row to the directory only where nothing else does.
-            owners = {
-                agency.organ_id: agency
-                for code in row.aliases
-                if (agency := self._existing.find(code)) is not None
-            }
+        owners = self._owners(row.codes)
         if len(owners) > 1:
-            return self._skip_row(row, say.two_agencies(list(owners.values())))
-        known = next(iter(owners.values()), None)
+            self._skip_row(row, say.two_agencies(list(owners.values())))
+            return None
+        tie = ties.get(row.codes[0])
+        known = next(iter(owners.values()), tie)
         primary = known.organ_id if known is not None else row.codes[0]
         own = tuple(dict.fromkeys((primary, *row.codes)))
         earlier = next((self._first[code] for code in own if code in self._first), None)
         if earlier is not None:
-            same = earlier.name == row.name
-            return self._skip_row(row, say.repeats(earlier.line, earlier.name, row.name, same))
-        for code in own:
-            self._first[code] = row
+            first = earlier.row
+            reason = say.repeats(first.line, first.name, row.name, first.name == row.name)
+            self._skip_row(row, reason)
+            if known is not None and known is earlier.known:
+                # The code by which the row was taken for a repeat must stay the agency's.
+                earlier.add_aliases(set(row.codes) & set(known.codes))
+            return None
+        listed = {*row.codes, *row.aliases}
         if known is not None and not row.has("old_code", "alias"):
-            listed += known.aliases
-        aliases = tuple(sorted({*listed} - {primary}))
+            listed.update(known.aliases)
         if row.hidden:
             self._note(row, say.hidden(row.hidden))
-        return _Draft(row, known, primary, aliases)
+        if tie is not None:
+            self._note(row, say.tied(tie))
+        draft = _Draft(row, known, primary)
+        draft.add_aliases(listed)
+        self._first.update(dict.fromkeys(own, draft))
+        return draft
 
     def _settle_aliases(self, drafts: list[_Draft]) -> None:
         """Leave out aliases that belong to another agency, or that several rows claim.
@@ -226,7 +250,7 @@ class _Import:
             for code in draft.aliases:
                 owner = self._first.get(code)
                 holder = self._existing.find(code)
-                theirs = owner is not None and owner is not draft.row
+                theirs = owner is not None and owner is not draft
                 held = holder is not None and holder.organ_id not in updated
                 contested = owner is None and rows_with[code] > 1
                 if theirs or held or contested:

@@ -110,3 +110,12 @@ def alias_disputed(code: OrganId) -> Bilingual:
         f"Mã {code} còn được khai cho cơ quan khác nên không gán cho cơ quan này.",
         f"The code {code} is claimed for another agency too, so this one was kept without it.",
     )
+
+
+def tied(agency: Agency) -> Bilingual:
+    """A row that updates an agency of the directory because of an alias alone."""
+    named = f"{quote(agency.name)} ({agency.organ_id})"
+    return Bilingual(
+        f"Được ghép với cơ quan đã có trong danh bạ theo mã cũ: {named}.",
+        f"Joined, through its other code, with an agency of the directory: {named}.",
+    )

@@ -127,10 +127,11 @@ def _one_end(organ_id: OrganId, agency: Agency, end: _End, on: date) -> Resoluti
         return _expired(organ_id, agency, (end,))
     if not last.is_active(on):
         return _not_yet(organ_id, end)
-    steps = " → ".join(_named(step) for step in end.path)
+    steps = " → ".join(_named(step) for step in end.path[1:-1])
+    via = Bilingual(f", qua {steps}", f", by way of {steps}") if steps else Bilingual("", "")
     reason = Bilingual(
-        f"{_ended_vi(agency)} Đơn vị kế thừa: {_named(last)} ({steps}).",
-        f"{_ended_en(agency)} Its successor is {_named(last)} ({steps}).",
+        f"{_ended_vi(agency)} Đơn vị kế thừa: {_named(last)}{via.vi}.",
+        f"{_ended_en(agency)} Its successor is {_named(last)}{via.en}.",
     )
     return Resolution(ResolutionKind.SUCCEEDED, organ_id, reason, last, end.path)
 
