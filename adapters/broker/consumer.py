@@ -1,0 +1,195 @@
+"""Consuming: one channel per connection and lane, rebuilt in the same way whatever ended it.
+
+aio-pika cancels callbacks when a connection drops, so a callback only puts the message into the
+feed; the handler runs in the feed's own task. What a lost channel had delivered is forgotten here,
+because the broker delivers it again; the ack of what is being handled at that moment fails, is
+logged, and the doorbell comes a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import structlog
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+
+from adapters.broker import wire
+from adapters.broker.dispatch import LaneFeed
+from adapters.broker.link import (
+    CALL_TIMEOUT,
+    CLOSE_TIMEOUT,
+    Link,
+    backoff,
+    bounded,
+    close_quietly,
+    swallow,
+)
+from adapters.broker.topology import Declarer, QueueKey, Topology
+from routing.ports import Doorbell
+
+log = structlog.get_logger(__name__)
+
+DeadLetterBox = Callable[[Message], Awaitable[None]]
+
+_LARGEST_PREFETCH = 2000
+
+
+class Subscription:
+    """Keeps a feed supplied from one queue until it is closed."""
+
+    def __init__(
+        self,
+        link: Link,
+        topology: Topology,
+        declarer: Declarer,
+        key: QueueKey,
+        feed: LaneFeed,
+        dead_letters: DeadLetterBox,
+        watchdog: float,
+    ) -> None:
+        """Start consuming. ``watchdog``: seconds between two looks at our consumer's health."""
+        self.feed = feed
+        self._link = link
+        self._topology = topology
+        self._declarer = declarer
+        self._key = key
+        self._dead_letters = dead_letters
+        self._watchdog = watchdog
+        self._burials: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+        self._drained = asyncio.Event()
+        # Twice the batch: the next one is here while the present one is handled.
+        self._prefetch = min(_LARGEST_PREFETCH, 2 * feed.batch)
+        self._log = log.bind(queue=topology.queue(key))
+        self._task = asyncio.create_task(self._run(), name=f"consume {topology.queue(key)}")
+
+    async def close(self, grace: float) -> None:
+        """Take nothing more, let the handler end (at most ``grace`` s), return the rest."""
+        self._stopping.set()
+        # The channel stays open meanwhile, so that the last batch can be acked.
+        await self.feed.close(grace)
+        self._drained.set()
+        if self._link.up:
+            await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT)
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            await self._link.wait_up()
+            seen = self.feed.delivered
+            try:
+                reason = await self._consume()
+            except Exception as error:
+                # Lost connection, refused declaration, time-out: start again from the beginning.
+                reason = f"{type(error).__name__}: {error}"
+            finally:
+                self.feed.take_back()
+            if self._stopping.is_set():
+                return
+            failures = 1 if self.feed.delivered > seen else failures + 1
+            self._log.warning("consumer ended, will be restored", reason=reason)
+            await asyncio.sleep(backoff(failures))
+
+    async def _consume(self) -> str:
+        """Consume on a new channel until that ends; returns why."""
+        channel = await self._link.channel()
+        try:
+            ended = asyncio.get_running_loop().create_future()
+            channel.close_callbacks.add(lambda _, why: _end(ended, f"channel closed: {why!r}"))
+            work = self._begin(channel, lambda: _end(ended, "cancelled by the broker"))
+            queue, tag = await bounded(work, CALL_TIMEOUT)
+            self._log.info("consuming")
+            stop = asyncio.create_task(self._stopping.wait())
+            try:
+                return await self._watch(queue, ended, stop, tag)
+            finally:
+                stop.cancel()
+        finally:
+            await close_quietly(channel)
+
+    async def _begin(
+        self, channel: AbstractChannel, on_cancel: Callable[[], None]
+    ) -> tuple[AbstractQueue, str]:
+        await channel.set_qos(prefetch_count=self._prefetch)
+        await self._topology.declare_exchanges(channel)
+        queue = await self._declarer.declare_queue(channel, self._key)
+        underlay = await channel.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: on_cancel())
+        return queue, await queue.consume(self._on_message)
+
+    async def _watch(
+        self,
+        queue: AbstractQueue,
+        ended: asyncio.Future[str],
+        stop: asyncio.Task[Literal[True]],
+        tag: str,
+    ) -> str:
+        """Wait for the end of this consumer, looking after it every ``watchdog`` seconds."""
+        signs: set[asyncio.Future[Any]] = {ended, stop}
+        while True:
+            seen = self.feed.delivered
+            await asyncio.wait(signs, timeout=self._watchdog, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            if stop.done():
+                await bounded(queue.cancel(tag), CLOSE_TIMEOUT)
+                await self._drained.wait()
+                return "unsubscribed"
+            declared = await bounded(queue.declare(), CALL_TIMEOUT)
+            idle = self.feed.held == 0 and self.feed.delivered == seen
+            if not declared.consumer_count or (declared.message_count and idle):
+                return "messages wait and none is delivered"
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        try:
+            doorbell = wire.decode(message, *self._key)
+        except wire.PoisonMessage as poison:
+            burial = asyncio.create_task(self._bury(message, str(poison)))
+            self._burials.add(burial)
+            burial.add_done_callback(self._burials.discard)
+            burial.add_done_callback(swallow)
+        else:
+            self.feed.push(_Delivered(doorbell, message))
+
+    async def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
+        """Dead-letter a message that no retry can make readable."""
+        self._log.error("undecodable message dead-lettered", reason=reason)
+        try:
+            await self._dead_letters(wire.dead_letter(message, reason))
+        except Exception as error:
+            # The broker moves it itself then, with its own reason ("rejected") only.
+            self._log.warning("dead letter goes without our reason", reason=repr(error))
+            await _settle(message.reject(requeue=False), "reject")
+        else:
+            await _settle(message.ack(), "ack")
+
+
+def _end(future: asyncio.Future[str], reason: str) -> None:
+    if not future.done():
+        future.set_result(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    doorbell: Doorbell
+    message: AbstractIncomingMessage
+
+    async def ack(self) -> None:
+        await _settle(self.message.ack(), "ack")
+
+    async def nack(self) -> None:
+        await _settle(self.message.nack(requeue=True), "nack")
+
+
+async def _settle(call: Awaitable[None], what: str) -> None:
+    """Ack, nack or reject; on a channel that is gone the broker delivers the message again."""
+    try:
+        await call
+    except Exception as error:
+        log.info("too late, the doorbell will come again", call=what, reason=repr(error))
