@@ -190,6 +190,8 @@ class Attachment:
     sha256: str = ""
     #: How the bytes lay on the wire, not what the file is: left out of comparison.
     wrapped: bool = field(default=False, compare=False)
+    #: What the bytes themselves say the file is; "" where nobody has looked. Left out as well.
+    detected_type: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
