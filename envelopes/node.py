@@ -27,10 +27,13 @@ class Node:
 
     def first(self, *path: str) -> Node | None:
         """The first element at `path` below this one, None where there is none."""
-        node: Node | None = self
+        node = self
         for tag in path:
-            node = next((child for child in node.children if child.tag == tag), None)
-            if node is None:
+            for child in node.children:
+                if child.tag == tag:
+                    node = child
+                    break
+            else:
                 return None
         return node
 

@@ -62,9 +62,8 @@ def _write(node: Node, path: str, declaration: str, lines: list[str], places: li
     for child in node.children:
         tag = child.tag
         seen[tag] = number = seen.get(tag, 0) + 1
-        step = (
-            tag if number == 1 and (len(tags) < 2 or tags.count(tag) == 1) else f"{tag}[{number}]"
-        )
+        alone = number == 1 and tags.count(tag) == 1
+        step = tag if alone else f"{tag}[{number}]"
         below = "" if tag in _UNSAID else f"{path}/{step}" if path else step
         _write(child, below, "", lines, places)
     # The end tag shares the last line, so that lines and elements stay in step.

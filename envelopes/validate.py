@@ -1,4 +1,4 @@
-"""The normalised package against our schemas: libxml2 for every one, xmlschema to explain a failure.
+"""The normalised package against our schemas: libxml2 judges, xmlschema explains a failure.
 
 libxml2 says yes in a fraction of a millisecond. Only when it says no does xmlschema go over the
 same document and name every place, what stood there and what is allowed, all at once.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from lxml import etree
 from xmlschema import XMLSchemaChildrenValidationError, XMLSchemaValidationError
@@ -64,7 +64,7 @@ def _explain(
 ) -> Iterator[Finding]:
     schema = explaining_schema(kind)
     seen: set[tuple[str, str]] = set()
-    for error in schema.iter_errors(document):
+    for error in schema.iter_errors(cast(Any, document)):
         place = skeleton.place(getattr(error.elem, "sourceline", None))
         finding = _finding(error, place)
         key = (finding.element, finding.sentence.en)
@@ -159,7 +159,7 @@ def _names(expected: object) -> list[str]:
 
 
 def _allowed_value(error: XMLSchemaValidationError) -> str:
-    """What the documentation of the simple type says; the schema's own reason where it is silent."""
+    """What the documentation of the simple type says, else the schema's own reason."""
     validator: object = error.validator
     for candidate in (validator, getattr(validator, "parent", None)):
         annotation = getattr(candidate, "annotation", None)

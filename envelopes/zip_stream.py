@@ -230,7 +230,7 @@ class SingleEntryUnzipper:
         return self._settle(ZipForm.BROKEN, "size or checksum of the file inside is wrong")
 
     def _try_descriptor(self, skip: int, layout: str) -> bool:
-        """Whether the buffer begins with a descriptor of this layout that agrees; drops it if so."""
+        """Whether a descriptor of this layout comes next and agrees; drops it if so."""
         end = skip + struct.calcsize(layout)
         signed = self._buffer.startswith(_DESCRIPTOR_SIGN)
         follows = bytes(self._buffer[end : end + 4])

@@ -1,4 +1,4 @@
-"""Which schema and which code list serves edXML; each is loaded once, from this package, offline."""
+"""Which schema and which code list serves edXML; each is loaded once, offline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lxml import etree
 
@@ -96,6 +96,6 @@ def transport_states() -> Mapping[str, CodeEntry]:
 
 
 @cache
-def _code_lists() -> dict[str, list[dict[str, str | bool | int]]]:
+def _code_lists() -> dict[str, list[dict[str, Any]]]:
     with (_FOLDER / "code_lists.toml").open("rb") as file:
         return tomllib.load(file)
