@@ -15,7 +15,14 @@ from envelopes.findings import Finding, refused
 from envelopes.model import VIETNAM_TIME, Document, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
-from routing.gateway_reports import About, GatewayReports, Issued, NewId, accepted_events
+from routing.gateway_reports import (
+    About,
+    GatewayReports,
+    Issued,
+    NewId,
+    accepted_events,
+    record_issued,
+)
 from routing.lanes import FairClock, lane_of
 from routing.ports import Database, Transaction
 from routing.records import (
@@ -293,14 +300,9 @@ class Accept:
         deliveries = [replace(row, document_pk=known.pk, version=version) for row in deliveries]
         await tx.set_version(known.pk, version, document.subject, search_text(document))
         await tx.insert_package(package)
-        events = list(accepted_events(package, deliveries, actor))
-        for report in issued:
-            await tx.insert_package(replace(report.package, document_pk=known.pk))
-            events += [replace(event, document_pk=known.pk) for event in report.events]
-        await tx.insert_deliveries(
-            [*deliveries, *(replace(report.delivery, document_pk=known.pk) for report in issued)]
-        )
-        await tx.append(events)
+        await tx.insert_deliveries(deliveries)
+        await tx.append(accepted_events(package, deliveries, actor))
+        await record_issued(tx, issued, known.pk)
         return Accepted(package, tuple(deliveries), package.findings)
 
     async def _repeat(
@@ -314,16 +316,16 @@ class Accept:
         """The first result again; copies that had no way get another chance when there is one."""
         today = now.astimezone(VIETNAM_TIME).date()
         deliveries = await tx.deliveries_of_package(first.id, lock=True)
+        taken = {row.recipient for row in deliveries}
         changes = []
         for position, row in enumerate(deliveries):
-            if row.state is not TransportState.RETURNED or not (
-                row.reason and row.reason.try_again
-            ):
+            if not _may_try_again(row) or await self._corrected(tx, first):
                 continue
             route = routes.route(row.recipient_organ_id, today)
-            taken = {other.recipient for other in deliveries if other is not row}
-            if route.kind is not RouteKind.ROUTED or route.organ_key in taken:
+            other = route.organ_key != row.recipient and route.organ_key in taken
+            if route.kind is not RouteKind.ROUTED or other:
                 continue
+            taken.add(route.organ_key)
             step = change(
                 row,
                 Happening.RESUBMITTED,
@@ -332,6 +334,8 @@ class Accept:
                 recipient=route.organ_key,
                 connection_id=route.connection_id,
                 ring_at=now,
+                ring_failures=0,
+                attempts=0,
                 reason=None,
             )
             if isinstance(step, Change):

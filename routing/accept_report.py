@@ -60,9 +60,10 @@ class AcceptReport:
             document = await tx.find_document(owner, report.response_for.document_id)
             if document is None:
                 unknown = make(
-                    "STATUS-UNKNOWN-DOCUMENT",
+                    "STATUS-FOREIGN-DOCUMENT",
                     element="MessageHeader/ResponseFor/DocumentId",
                     found=report.response_for.document_id,
+                    allowed=report.response_for.organ_id,
                 )
                 return await self._record(tx, package, delivery, (unknown,), submission.actor)
             reported = await tx.deliveries_of_document(
@@ -132,10 +133,10 @@ class AcceptReport:
 
     def _not_a_recipient(self, report: StatusReport) -> Refused:
         finding = make(
-            "STATUS-NOT-RECIPIENT",
+            "STATUS-UNKNOWN-DOCUMENT",
             element="MessageHeader/From/OrganId",
-            found=report.sender.organ_id,
-            allowed=report.response_for.document_id,
+            found=report.response_for.document_id,
+            allowed="From = a recipient of the document",
         )
         return Refused(RefusalKind.NOT_A_RECIPIENT, (finding,))
 
@@ -171,10 +172,10 @@ class AcceptReport:
         if outcome.effect is not ReportEffect.IMPOSSIBLE:
             return None
         finding = make(
-            "STATUS-IMPOSSIBLE",
-            element="MessageHeader/StatusCode",
+            "STATUS-ORDER",
+            element=package.document_id,
             found=code.value,
-            allowed=str(row.business_state or ""),
+            allowed=outcome.sentence.vi + " " + outcome.sentence.en,
         )
         return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})
 

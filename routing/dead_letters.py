@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from envelopes.findings import Sentence
-from routing.gateway_reports import About, GatewayReports
+from envelopes.model import VIETNAM_TIME
+from routing.gateway_reports import About, GatewayReports, record_issued
 from routing.ports import Database, Transaction
 from routing.records import DOCUMENT, Delivery, Reason, change
 from routing.route_table import RouteKind, RouteTable
@@ -59,7 +60,9 @@ class DeadLetters:
         self, delivery_id: str, operator: str, routes: RouteTable, now: datetime
     ) -> Answer:
         """Start a dead delivery's attempts again, with the same id, on today's route."""
-        return await self._ring(delivery_id, Happening.REPLAYED, operator, routes, now)
+        return await self._ring(
+            delivery_id, Happening.REPLAYED, operator, routes, now, attempts=0, reason=None
+        )
 
     async def give_back(
         self, delivery_id: str, operator: str, why: str, routes: RouteTable, now: datetime
@@ -86,12 +89,19 @@ class DeadLetters:
 
         async def write(tx: Transaction) -> Answer:
             answer = await self._apply(
-                tx, delivery_id, Happening.RETURNED, operator, now, {"why": why}, reason=reason
+                tx,
+                delivery_id,
+                Happening.RETURNED,
+                operator,
+                now,
+                {"why": why},
+                reason=reason,
+                ring_at=None,
+                lease_owner=None,
+                lease_until=None,
             )
             if isinstance(answer, Delivery) and issued is not None:
-                await tx.insert_package(issued.package)
-                await tx.insert_deliveries([issued.delivery])
-                await tx.append(issued.events)
+                await record_issued(tx, [issued], issued.package.document_pk)
             return answer
 
         return await self._database.write(write)
@@ -103,12 +113,16 @@ class DeadLetters:
         operator: str,
         routes: RouteTable,
         now: datetime,
+        **fields: Any,
     ) -> Answer:
+        """Let a delivery wait for its doorbell again, on today's route."""
+        today = now.astimezone(VIETNAM_TIME).date()
+
         async def write(tx: Transaction) -> Answer:
             row = await tx.get_delivery(delivery_id, lock=True)
             if row is None:
                 return UnknownDelivery(delivery_id)
-            route = routes.route(row.recipient_organ_id, now.date())
+            route = routes.route(row.recipient_organ_id, today)
             if route.kind is not RouteKind.ROUTED:
                 return NotNow(row, route.sentence)
             return await self._apply(
@@ -120,9 +134,9 @@ class DeadLetters:
                 {},
                 ring_at=now,
                 ring_failures=0,
-                attempts=0,
+                recipient=await _recipient(tx, row, route.organ_key),
                 connection_id=route.connection_id,
-                reason=None,
+                **fields,
             )
 
         return await self._database.write(write)
@@ -159,3 +173,9 @@ class DeadLetters:
             return NotNow(row, step.sentence)
         await tx.apply([step])
         return step.after
+
+
+async def _recipient(tx: Transaction, row: Delivery, organ_key: str) -> str:
+    """Whose delivery it is on today's route; the successor's, unless that has a copy of its own."""
+    others = await tx.deliveries_of_package(row.package_id) if organ_key != row.recipient else []
+    return row.recipient if any(o.recipient == organ_key for o in others) else organ_key

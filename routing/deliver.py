@@ -78,13 +78,18 @@ class Partner(Protocol):
 
 
 async def offer(database: Database, doorbells: Sequence[Doorbell], now: datetime) -> list[Delivery]:
-    """Put the deliveries behind these doorbells into their recipients' inboxes."""
-    ids = list(dict.fromkeys(bell.delivery_id for bell in doorbells))
+    """Put the deliveries behind these doorbells into their recipients' inboxes.
+
+    A doorbell of a route that was changed meanwhile rings for nothing: only what still goes to the
+    doorbell's connection is offered.
+    """
+    rung = {(bell.delivery_id, bell.connection_id) for bell in doorbells}
+    ids = sorted({delivery_id for delivery_id, _ in rung})
 
     async def write(tx: Transaction) -> list[Delivery]:
         rows = await tx.get_deliveries(ids, lock=True)
         waiting = sorted(
-            (row for row in rows if row.state in WAITING),
+            (row for row in rows if row.state in WAITING and (row.id, row.connection_id) in rung),
             key=lambda row: (row.lane.rank, row.fair_key, row.version, row.id),
         )
         earlier = await _earlier_versions(tx, waiting)
@@ -117,7 +122,8 @@ async def _earlier_versions(tx: Transaction, waiting: list[Delivery]) -> list[De
         if row.version > 1 and row.document_pk is not None:
             for other in await tx.deliveries_of_document(row.document_pk, row.recipient, lock=True):
                 before = other.version < row.version and other.state in WAITING
-                if before and other.id not in known:
+                here = other.connection_id == row.connection_id
+                if before and here and other.id not in known:
                     earlier[other.id] = other
     return sorted(earlier.values(), key=lambda row: row.version)
 
@@ -149,7 +155,7 @@ class Deliver:
         self, delivery_id: str, connection: Connection, partner: Partner
     ) -> Delivery | None:
         """Make one attempt; the delivery afterwards, or None when there was nothing to do."""
-        begun = await self._begin(delivery_id)
+        begun = await self._begin(delivery_id, connection)
         if begun is None:
             return None
         result = AttemptResult(AttemptOutcome.TRY_LATER)
@@ -159,12 +165,15 @@ class Deliver:
             result = await partner.deliver(connection, begun.delivery, begun.package)
         return await self._end(begun.delivery, result)
 
-    async def _begin(self, delivery_id: str) -> _Begun | None:
+    async def _begin(self, delivery_id: str, connection: Connection) -> _Begun | None:
         now = self._clock()
 
         async def write(tx: Transaction) -> _Begun | None:
             row = await tx.get_delivery(delivery_id, lock=True)
             if row is None or row.state not in (*WAITING, TransportState.UNKNOWN):
+                return None
+            if row.connection_id != connection.id:
+                # Rung before its route was changed: it is not this partner's to see.
                 return None
             if await self._out_of_turn(tx, row, now):
                 return None

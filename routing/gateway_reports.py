@@ -7,15 +7,15 @@ are never made, so two gateways cannot keep each other busy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from envelopes.compose import compose_bytes
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, ResponseFor, StaffInfo, StatusCode, StatusReport
 from routing.lanes import FairClock
-from routing.ports import PayloadStore
+from routing.ports import PayloadStore, Transaction
 from routing.records import STATUS, Delivery, Event, PackageRecord, Reason
 from routing.route_table import RouteTable
 from routing.states import TransportState
@@ -209,3 +209,25 @@ def accepted_events(
         for delivery in deliveries
     )
     return (first, *rest)
+
+
+async def record_issued(
+    tx: Transaction, issued: Iterable[Issued], document_pk: str | None
+) -> list[Issued]:
+    """Record packages of the gateway about one document; those that were recorded.
+
+    The same words about the same recipient in the same second are the same bytes, hence one
+    package: its receiver is not told twice.
+    """
+    recorded = []
+    for report in issued:
+        package = replace(report.package, document_pk=document_pk)
+        if await tx.find_package(package.sender, package.digest) is not None:
+            continue
+        delivery = replace(report.delivery, document_pk=document_pk)
+        events = [replace(event, document_pk=document_pk) for event in report.events]
+        await tx.insert_package(package)
+        recorded.append(Issued(package, delivery, tuple(events)))
+    await tx.insert_deliveries([report.delivery for report in recorded])
+    await tx.append([event for report in recorded for event in report.events])
+    return recorded

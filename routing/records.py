@@ -176,7 +176,7 @@ def change(
     state = advance(delivery.state, happening)
     if isinstance(state, Impossible):
         return state
-    after = replace(delivery, **{"state": state, "updated_at": now, **fields})
+    after = replace(delivery, **{**fields, "state": state, "updated_at": now})
     event = Event(
         type=f"delivery.{happening}",
         at=now,

@@ -92,10 +92,19 @@ TRANSITIONS: dict[tuple[TransportState, Happening], TransportState] = {
     # A recipient may fetch as often as it likes until it confirms, and again after that.
     **{(state, _H.FETCHED): _S.DELIVERING for state in (_S.OFFERED, _S.DELIVERING)},
     (_S.DELIVERED, _H.FETCHED): _S.DELIVERED,
-    # A late receipt still wins: whatever we believed, the recipient says that it has the package.
+    # A late receipt still wins: whatever we believed, the recipient says that it has the package
+    # (lessons 4). So even what was returned or has expired meanwhile turns out to be delivered.
     **{
         (state, _H.DELIVERED): _S.DELIVERED
-        for state in (*_UNDER_WAY, _S.OFFERED, _S.QUEUED, _S.HELD, _S.DEAD)
+        for state in (
+            *_WAITING,
+            *_UNDER_WAY,
+            _S.OFFERED,
+            _S.HELD,
+            _S.DEAD,
+            _S.RETURNED,
+            _S.EXPIRED,
+        )
     },
     **{(state, _H.TRY_LATER): _S.QUEUED for state in _UNDER_WAY},
     (_S.DELIVERING, _H.OUTCOME_UNKNOWN): _S.UNKNOWN,

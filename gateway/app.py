@@ -1,0 +1,134 @@
+"""The composition root: builds the real parts, runs the service, stops it in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+from aiohttp import web
+
+from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
+from adapters.database import DatabaseProblem, SqlDatabase, open_database
+from adapters.payloads import DiskPayloads
+from gateway import clock
+from gateway.observability import Metrics, configure_logging
+from gateway.registry import Registry
+from gateway.rest.application import make_application
+from gateway.runtime import Roles
+from gateway.services import Services, Turnstile
+from gateway.settings import Role, Settings, problems_between
+from routing.accept import Accept
+from routing.dead_letters import DeadLetters
+from routing.gateway_reports import GatewayIdentity, GatewayReports
+from routing.lanes import FairClock
+from routing.ports import Broker, DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+def payload_folder(settings: Settings) -> Path:
+    """Where payloads lie."""
+    return settings.data_dir / "payloads"
+
+
+def make_broker(settings: Settings) -> Broker:
+    """The broker of these settings, not started."""
+    if settings.embedded_broker:
+        return EmbeddedBroker()
+    return RabbitMqBroker(settings.broker_url, RabbitMqOptions(prefix=settings.broker_prefix))
+
+
+def make_reports(
+    settings: Settings, payloads: DiskPayloads, fair_clock: FairClock
+) -> GatewayReports:
+    """The issuer of the gateway's own status packages."""
+    identity = GatewayIdentity(settings.organ_id, settings.organ_name)
+    return GatewayReports(payloads, identity, clock.new_id, fair_clock)
+
+
+async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
+    """Open the database (migrated), the payload store and the rest.
+
+    Raises `DatabaseProblem`, `DatabaseUnavailable` or OSError when it cannot be done.
+    """
+    database: SqlDatabase = await open_database(
+        settings.effective_database_url, allow_unsafe=settings.database_allow_unsafe
+    )
+    try:
+        before = await database.migrate()
+        log.info("database.open", server=await database.ping(), schema=before.value)
+        payloads = DiskPayloads(payload_folder(settings))
+    except BaseException:
+        await database.close()
+        raise
+    fair_clock = FairClock()
+    reports = make_reports(settings, payloads, fair_clock)
+    return Services(
+        settings=settings,
+        roles=roles,
+        owner=f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(4)}",
+        database=database,
+        payloads=payloads,
+        broker=make_broker(settings),
+        registry=Registry(database),
+        accept=Accept(database, reports, fair_clock, clock.new_id),
+        dead_letters=DeadLetters(database, reports),
+        metrics=Metrics(),
+        turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
+    )
+
+
+async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
+    """Run until SIGTERM or SIGINT; then finish what is running and stop in order."""
+    services = await build(settings, roles)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, services.stopping.set)
+    background = Roles(services)
+    runner = web.AppRunner(
+        make_application(services),
+        access_log=None,
+        handle_signals=False,
+        keepalive_timeout=75,
+        shutdown_timeout=settings.shutdown_seconds,
+        auto_decompress=False,
+    )
+    try:
+        await background.start()
+        await runner.setup()
+        await web.TCPSite(runner, settings.host, settings.port, backlog=512).start()
+        log.info("listening", address=str(runner.addresses[0]), roles=list(roles))
+        await services.stopping.wait()
+        log.info("stopping")
+    finally:
+        services.stopping.set()
+        await runner.cleanup()
+        await background.stop()
+        await services.database.close()
+    log.info("stopped")
+
+
+def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
+    """Run the service in this process until it is told to stop; the exit code."""
+    configure_logging(settings.log_format, settings.log_level)
+    problems = problems_between(settings, roles)
+    for problem in problems:
+        print(f"lienthong: {problem}", file=sys.stderr)
+    if problems:
+        return 2
+    try:
+        uvloop.run(serve(settings, roles))
+    except DatabaseProblem as error:
+        print(f"lienthong: {error}", file=sys.stderr)
+        return 2
+    except (DatabaseUnavailable, OSError) as error:
+        print(f"lienthong: cannot start: {error}", file=sys.stderr)
+        return 3
+    return 0

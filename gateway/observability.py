@@ -1,0 +1,127 @@
+"""Logs and metrics. One correlation id follows a package from intake to its last delivery."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+#: Longest value of one log field; longer ones are cut.
+LONGEST_FIELD = 512
+#: Control characters (C0, C1) and bidi controls, which could forge or hide log lines.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CREDENTIALS = re.compile(r"(://[^/:@\s]*:)[^@\s]+@")
+_TOKEN = re.compile(r"\blt_[A-Za-z0-9_-]{8,}")
+
+
+def clean_value(value: Any) -> Any:
+    """A value fit for a log line: no control characters, no secrets, not endless."""
+    if isinstance(value, str):
+        value = _CREDENTIALS.sub(r"\1***@", _TOKEN.sub("lt_***", value))
+        return _UNSAFE.sub("\ufffd", value)[:LONGEST_FIELD]
+    return value
+
+
+def _clean(_logger: Any, _method: str, event: Any) -> Any:
+    return {
+        key: value if key in ("exception", "exc_info") else clean_value(value)
+        for key, value in event.items()
+    }
+
+
+def configure_logging(log_format: str, level: str) -> None:
+    """Set structlog up for this process; logs go to stderr."""
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _clean,
+    ]
+    if log_format == "json":
+        processors += [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+    else:
+        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries speak through the standard logging; only what matters, and never DEBUG (signxml
+    # would print whole documents).
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+
+
+class Metrics:
+    """What `/metrics` shows; one instance per process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.submissions = Counter(
+            "lienthong_submissions",
+            "Packages handed in, by outcome.",
+            ["connection", "kind", "outcome"],
+            registry=self.registry,
+        )
+        self.outcomes = Counter(
+            "lienthong_delivery_steps",
+            "Steps of deliveries, by what happened.",
+            ["connection", "lane", "happening"],
+            registry=self.registry,
+        )
+        self.relayed = Counter(
+            "lienthong_doorbells",
+            "Doorbells published to the broker, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.recovered = Counter(
+            "lienthong_recovered",
+            "What the timer put right, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.requests = Histogram(
+            "lienthong_http_request_seconds",
+            "HTTP requests by route and status.",
+            ["method", "route", "status"],
+            registry=self.registry,
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+        )
+        self.delivery_seconds = Histogram(
+            "lienthong_time_to_inbox_seconds",
+            "From acceptance to the recipient's inbox.",
+            ["lane"],
+            registry=self.registry,
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3600),
+        )
+        self.depth = Gauge(
+            "lienthong_deliveries_open",
+            "Deliveries without an outcome, by state.",
+            ["connection", "lane", "state"],
+            registry=self.registry,
+        )
+        self.oldest = Gauge(
+            "lienthong_deliveries_oldest_seconds",
+            "Age of the oldest delivery without an outcome.",
+            ["connection", "lane", "state"],
+            registry=self.registry,
+        )
+        self.free_bytes = Gauge(
+            "lienthong_payload_free_bytes",
+            "Free space where payloads are stored.",
+            registry=self.registry,
+        )
+        self.role_beats = Gauge(
+            "lienthong_role_last_round_timestamp_seconds",
+            "When a background role last finished a round.",
+            ["role"],
+            registry=self.registry,
+        )

@@ -1,0 +1,102 @@
+"""The aiohttp application: routes, and the middleware that turns every fault into a problem."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.rest import documents, inbox, operations, packages, problems
+from gateway.rest.requests import SERVICES, correlation_id
+from gateway.services import Services
+from routing.ports import DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
+
+#: Paths whose requests are too many and too dull for the access log.
+_QUIET = {"/healthz", "/readyz", "/metrics"}
+
+
+async def _continue_later(_request: web.Request) -> None:
+    """Expect: 100-continue is answered by the handler, once it wants the body."""
+
+
+def routes() -> list[web.AbstractRouteDef]:
+    """Every path of the API; `openapi.yaml` lists the same, and a test compares them."""
+    return [
+        web.post("/v1/packages", packages.submit, expect_handler=_continue_later),
+        web.post("/v1/check", packages.check, expect_handler=_continue_later),
+        web.get("/v1/packages/{id}", packages.show),
+        web.get("/v1/packages/{id}/content", packages.content),
+        web.get("/v1/inbox", inbox.inbox),
+        web.post("/v1/inbox/{id}/confirm", inbox.confirmation),
+        web.get("/v1/deliveries/{id}", inbox.delivery),
+        web.post("/v1/deliveries/{id}/reports", inbox.report),
+        web.get("/v1/documents", documents.search),
+        web.get("/v1/documents/{id:.+}/events", documents.events),
+        web.get("/healthz", operations.healthz),
+        web.get("/readyz", operations.readyz),
+        web.get("/metrics", operations.metrics),
+        web.get("/openapi.json", operations.openapi),
+        web.get("/docs", operations.docs),
+    ]
+
+
+@web.middleware
+async def _faults_are_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    correlation = correlation_id(request)
+    start = time.monotonic()
+    with structlog.contextvars.bound_contextvars(correlation_id=correlation):
+        response = await _answer(request, handler, correlation)
+        if not response.prepared:
+            response.headers.setdefault("X-Correlation-Id", correlation)
+        _note(request, response, time.monotonic() - start)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler, correlation: str) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except problems.Problem as problem:
+        return problem.response(correlation)
+    except web.HTTPException as error:
+        return problems.of_http_error(error).response(correlation)
+    except DatabaseUnavailable as error:
+        log.warning("database.unavailable", error=str(error))
+        return problems.unavailable("database").response(correlation)
+    except Exception:  # a bug: the client gets a clear answer, the log gets the traceback
+        log.exception("request.bug", method=request.method, path=request.path)
+        return problems.internal().response(correlation)
+
+
+def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unmatched"
+    metrics = request.app[SERVICES].metrics
+    metrics.requests.labels(request.method, route, str(response.status)).observe(seconds)
+    if request.path not in _QUIET:
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            ms=round(seconds * 1000, 1),
+            peer=request.remote,
+        )
+
+
+def make_application(services: Services) -> web.Application:
+    """The application on these services; without the role api only probes and metrics answer."""
+    application = web.Application(middlewares=[_faults_are_problems], client_max_size=64 * 1024)
+    application[SERVICES] = services
+    offered = routes()
+    if "api" not in services.roles:
+        offered = [
+            route
+            for route in offered
+            if isinstance(route, web.RouteDef) and not route.path.startswith("/v1/")
+        ]
+    application.add_routes(offered)
+    return application

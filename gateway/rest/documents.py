@@ -1,0 +1,114 @@
+"""Documents: search, and what happened to one."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from gateway.rest import encode
+from gateway.rest.problems import bad_parameter, not_found
+from gateway.rest.requests import connection, moment, number, services
+from identifiers.texts import fold
+from routing.ports import DocumentQuery, Transaction
+from routing.records import Delivery, DocumentRecord, Event, PackageRecord
+from routing.route_table import Connection, RouteTable
+from routing.states import TransportState
+
+
+async def search(request: web.Request) -> web.StreamResponse:
+    """GET /v1/documents: those that this connection sent or received, newest first."""
+    asker = await connection(request)
+    gateway = services(request)
+    routes = await gateway.registry.routes()
+    query = _query(request, asker, routes)
+
+    async def read(tx: Transaction) -> list[tuple[DocumentRecord, list[Delivery]]]:
+        found = await tx.search_documents(query)
+        return [(record, await _visible(tx, record.pk, asker)) for record in found]
+
+    found = await gateway.database.read(read)
+    more = len(found) == query.limit
+    return encode.answer(
+        {
+            "items": [encode.document(record, rows) for record, rows in found],
+            "next": found[-1][0].pk if more else None,
+        }
+    )
+
+
+def _query(request: web.Request, asker: Connection, routes: RouteTable) -> DocumentQuery:
+    known = {"q", "documentId", "sender", "recipient", "state", "since", "until", "cursor", "limit"}
+    unknown = sorted(set(request.query) - known)
+    if unknown:
+        raise bad_parameter(unknown[0], request.query[unknown[0]], ", ".join(sorted(known)))
+    state = request.query.get("state", "")
+    if state and state not in set(TransportState):
+        raise bad_parameter("state", state, ", ".join(TransportState))
+    given = request.query.get
+    return DocumentQuery(
+        text=fold(given("q", "")),
+        document_id=given("documentId", ""),
+        connection_id=asker.id,
+        sender=routes.key_of_text(given("sender", "")) if given("sender") else "",
+        recipient=routes.key_of_text(given("recipient", "")) if given("recipient") else "",
+        state=state,
+        since=moment(request, "since"),
+        until=moment(request, "until"),
+        after=given("cursor", ""),
+        limit=number(request, "limit", 50, 1, 500),
+    )
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """GET /v1/documents/{id}/events: its story, as far as this connection may see it."""
+    asker = await connection(request)
+    gateway = services(request)
+    wanted = request.match_info["id"]
+
+    async def read(tx: Transaction) -> tuple[DocumentRecord, list[Event], list[Delivery]] | None:
+        record = await tx.get_document(wanted)
+        if record is None:
+            query = DocumentQuery(document_id=wanted, connection_id=asker.id, limit=1)
+            found = await tx.search_documents(query)
+            record = found[0] if found else None
+        if record is None:
+            return None
+        packages = await tx.packages_of_document(record.pk)
+        rows = await tx.deliveries_of_document(record.pk)
+        story = await tx.events_of_document(record.pk)
+        return record, *_seen_by(asker, packages, rows, story)
+
+    found = await gateway.database.read(read)
+    if found is None or not (found[1] or found[2]):
+        raise not_found("document", "văn bản")
+    record, story, rows = found
+    return encode.answer(
+        {
+            "document": encode.document(record, rows),
+            "items": [encode.event(line) for line in story],
+        }
+    )
+
+
+async def _visible(tx: Transaction, document_pk: str, asker: Connection) -> list[Delivery]:
+    packages = await tx.packages_of_document(document_pk)
+    rows = await tx.deliveries_of_document(document_pk)
+    return _seen_by(asker, packages, rows, [])[1]
+
+
+def _seen_by(
+    asker: Connection, packages: list[PackageRecord], rows: list[Delivery], story: list[Event]
+) -> tuple[list[Event], list[Delivery]]:
+    """The sender of a package sees all its copies; a recipient sees its own, once offered."""
+    sent = {package.id for package in packages if package.connection_id == asker.id}
+    mine = [
+        row
+        for row in rows
+        if row.package_id in sent or (row.connection_id == asker.id and row.offered_at)
+    ]
+    ids = {row.id for row in mine}
+    seen = [
+        line
+        for line in story
+        if line.delivery_id in ids or (line.delivery_id is None and line.package_id in sent)
+    ]
+    return seen, mine

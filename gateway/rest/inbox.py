@@ -1,0 +1,207 @@
+"""The inbox of a pull connection, and reports on what was received."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from envelopes.findings import Sentence
+from envelopes.model import VIETNAM_TIME, Party, StaffInfo, StatusCode
+from envelopes.read import read_package
+from gateway import clock
+from gateway.rest import encode
+from gateway.rest.packages import take
+from gateway.rest.problems import Problem, bad_parameter, not_found
+from gateway.rest.requests import (
+    connection,
+    correlation_id,
+    id_of,
+    json_object,
+    number,
+    services,
+)
+from gateway.services import Services
+from routing.gateway_reports import About, compose_report
+from routing.ports import InboxItem, Transaction
+from routing.pull import NotPossible, NotYours, confirm, list_inbox, own_deliveries
+from routing.records import DOCUMENT, Attempt, Delivery, PackageRecord
+from routing.route_table import Connection
+from routing.submission import Submission
+
+#: Seconds between two looks into the database while waiting for other processes' work.
+LOOK_AGAIN = 1.0
+
+
+async def inbox(request: web.Request) -> web.StreamResponse:
+    """GET /v1/inbox: what waits; with `wait`, the answer may take so long when nothing does."""
+    asker = await connection(request)
+    gateway = services(request)
+    limit = number(request, "limit", 100, 1, 1000)
+    wait = number(request, "wait", 0, 0, gateway.settings.longest_poll_seconds)
+    cursor = request.query.get("cursor")
+    after = encode.parse_cursor(cursor) if cursor else None
+    if cursor and after is None:
+        raise bad_parameter("cursor", cursor, "the `next` of an earlier answer")
+    deadline = time.monotonic() + wait
+    while True:
+        items = await list_inbox(gateway.database, asker.id, after, limit)
+        left = deadline - time.monotonic()
+        if items or left <= 0 or gateway.stopping.is_set():
+            break
+        await gateway.inbox.wait(min(left, LOOK_AGAIN), asker.id)
+    return encode.answer(_page(items, limit))
+
+
+def _page(items: list[InboxItem], limit: int) -> dict[str, Any]:
+    more = len(items) == limit
+    return {
+        "items": [encode.inbox_item(item) for item in items],
+        "next": encode.cursor_of(items[-1]) if more else None,
+    }
+
+
+async def confirmation(request: web.Request) -> web.StreamResponse:
+    """POST /v1/inbox/{id}/confirm: the receiving system has the whole package."""
+    asker = await connection(request)
+    gateway = services(request)
+    some_id = id_of(request)
+    if some_id is None:
+        raise not_found("delivery", "lượt gửi")
+    result = await confirm(gateway.database, some_id, asker, clock.now())
+    if isinstance(result, NotYours):
+        raise not_found("delivery", "lượt gửi")
+    if isinstance(result, NotPossible):
+        state = result.delivery.state.value
+        raise Problem(409, "not-possible-now", result.sentence, state=state)
+    row = result.delivery
+    if not result.repeated:
+        gateway.metrics.outcomes.labels(asker.name, row.lane.value, "delivered").inc()
+    return encode.answer({**encode.delivery(row), "alreadyConfirmed": result.repeated})
+
+
+async def delivery(request: web.Request) -> web.StreamResponse:
+    """GET /v1/deliveries/{id}: one recipient's copy with its attempts, for sender and recipient."""
+    asker = await connection(request)
+    delivery_id = id_of(request)
+
+    async def read(tx: Transaction) -> tuple[Delivery, list[Attempt]] | None:
+        row = await tx.get_delivery(delivery_id or "")
+        package = await tx.get_package(row.package_id) if row else None
+        if row is None or package is None:
+            return None
+        received = row.connection_id == asker.id and row.offered_at is not None
+        if package.connection_id != asker.id and not received:
+            return None
+        return row, await tx.attempts_of(row.id)
+
+    found = await services(request).database.read(read)
+    if found is None:
+        raise not_found("delivery", "lượt gửi")
+    row, attempts = found
+    log = [encode.attempt(record) for record in attempts]
+    return encode.answer({**encode.delivery(row), "attemptsLog": log})
+
+
+async def report(request: web.Request) -> web.StreamResponse:
+    """POST /v1/deliveries/{id}/reports: a status package for systems that cannot compose one."""
+    asker = await connection(request)
+    gateway = services(request)
+    wanted = _report_of(await json_object(request))
+    row, package = await _reported(gateway, id_of(request) or "", asker)
+    routes = await gateway.registry.routes()
+    sender = Party(row.recipient_organ_id, routes.name_of(row.recipient))
+    content = compose_report(
+        sender,
+        About.of(package),
+        wanted.code,
+        wanted.description,
+        wanted.at or clock.now(),
+        wanted.staff,
+    )
+    spool = await asyncio.to_thread(gateway.payloads.spool)
+    try:
+        await asyncio.to_thread(spool.write, content)
+        spool.finish()
+        submission = Submission(read_package([content]), spool, asker, correlation_id(request))
+        result = await take(gateway, submission)
+    finally:
+        await asyncio.to_thread(spool.discard)
+    return encode.answer(encode.accepted(result), 200 if result.repeated else 202)
+
+
+async def _reported(
+    gateway: Services, some_id: str, asker: Connection
+) -> tuple[Delivery, PackageRecord]:
+    """The delivery that a report is about: this connection's, of a document."""
+
+    async def read(tx: Transaction) -> tuple[list[Delivery], PackageRecord | None]:
+        rows = await own_deliveries(tx, some_id, asker.id)
+        return rows, await tx.get_package(rows[0].package_id) if rows else None
+
+    rows, package = await gateway.database.read(read)
+    if package is None:
+        raise not_found("delivery", "lượt gửi")
+    if package.kind != DOCUMENT:
+        raise Problem(
+            409,
+            "not-a-document",
+            Sentence(
+                vi="Không báo trạng thái cho một gói tin trạng thái.",
+                en="A status package is not reported on.",
+            ),
+        )
+    if len(rows) > 1:
+        raise bad_parameter("id", some_id, "a delivery: " + ", ".join(row.id for row in rows))
+    return rows[0], package
+
+
+class _Report:
+    """The checked body of a report."""
+
+    def __init__(
+        self, code: StatusCode, description: str, at: datetime | None, staff: StaffInfo | None
+    ) -> None:
+        self.code = code
+        self.description = description
+        self.at = at
+        self.staff = staff
+
+
+def _report_of(body: dict[str, Any]) -> _Report:
+    unknown = sorted(set(body) - {"statusCode", "description", "timestamp", "staff"})
+    if unknown:
+        raise bad_parameter(unknown[0], "", "statusCode, description, timestamp, staff")
+    try:
+        code = StatusCode(_text(body, "statusCode"))
+    except ValueError:
+        allowed = ", ".join(code.value for code in StatusCode)
+        raise bad_parameter("statusCode", str(body.get("statusCode")), allowed) from None
+    staff = body.get("staff") or {}
+    if not isinstance(staff, dict) or set(staff) - set(StaffInfo.__slots__):
+        raise bad_parameter("staff", str(staff)[:100], "department, staff, mobile, email")
+    people = StaffInfo(**{name: _text(staff, name) for name in staff}) if staff else None
+    return _Report(code, _text(body, "description"), _moment(body), people)
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name) or ""
+    if not isinstance(value, str) or len(value) > 4000:
+        raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
+    if any(ord(char) < 32 and char not in "\t\n" for char in value):
+        raise bad_parameter(name, repr(value)[:100], "no control characters")
+    return value.strip()
+
+
+def _moment(body: dict[str, Any]) -> datetime | None:
+    given = _text(body, "timestamp")
+    if not given:
+        return None
+    try:
+        parsed = datetime.fromisoformat(given)
+    except ValueError:
+        raise bad_parameter("timestamp", given, "ISO 8601") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=VIETNAM_TIME)

@@ -1,0 +1,130 @@
+"""For operators and probes: /healthz, /readyz, /metrics, /openapi.json, /docs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+from aiohttp import web
+from jinja2 import Environment, PackageLoader, select_autoescape
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from gateway import clock
+from gateway.rest import encode
+from gateway.rest.requests import services
+from gateway.services import Services
+from gateway.settings import MIB
+
+#: Seconds that one part may take to answer a readiness probe.
+PROBE_SECONDS = 5.0
+
+
+async def healthz(_request: web.Request) -> web.StreamResponse:
+    """GET /healthz: the process runs and its event loop turns."""
+    return encode.answer({"status": "ok"})
+
+
+async def readyz(request: web.Request) -> web.StreamResponse:
+    """GET /readyz: every part by name; 503 when one that intake needs is away.
+
+    The broker is named but does not make the gateway unready: its absence delays documents and
+    refuses none (architecture decision 1).
+    """
+    gateway = services(request)
+    parts = {
+        "database": await _probe(gateway.database.ping()),
+        "payloads": _payloads(gateway),
+        "broker": await _broker(gateway),
+    }
+    needed = ("database", "payloads")
+    ready = all(parts[name]["ok"] for name in needed) and not gateway.stopping.is_set()
+    body = {
+        "status": "ready" if ready else "not-ready",
+        "roles": list(gateway.roles),
+        "parts": parts,
+    }
+    return encode.answer(body, 200 if ready else 503)
+
+
+async def _probe(question: Awaitable[str]) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return {"ok": True, "detail": await question}
+    except Exception as error:  # whatever is wrong with the part is the answer
+        return {"ok": False, "detail": f"{type(error).__name__}: {error}"[:300]}
+
+
+async def _broker(gateway: Services) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            health = await gateway.broker.health()
+        return {"ok": health.ok, "detail": health.detail}
+    except TimeoutError:
+        return {"ok": False, "detail": f"no answer within {PROBE_SECONDS:.0f} s"}
+
+
+def _payloads(gateway: Services) -> dict[str, Any]:
+    free = gateway.payloads.free_bytes()
+    enough = free >= gateway.settings.min_free_mib * MIB
+    return {
+        "ok": enough,
+        "detail": f"{free // MIB} MiB free, {gateway.settings.min_free_mib} MiB needed",
+    }
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """GET /metrics for Prometheus; queue figures are read now."""
+    gateway = services(request)
+    await refresh_figures(gateway)
+    text = generate_latest(gateway.metrics.registry)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def refresh_figures(gateway: Services) -> None:
+    """Set the gauges from the database."""
+    names = {key: one.name for key, one in (await gateway.registry.routes()).connections.items()}
+    now = clock.now()
+    figures = await gateway.database.queue_figures()
+    shown = gateway.metrics
+    shown.depth.clear()
+    shown.oldest.clear()
+    for row in figures:
+        labels = (names.get(row["connection_id"], "none"), row["lane"], row["state"])
+        shown.depth.labels(*labels).set(row["count"])
+        shown.oldest.labels(*labels).set((now - row["oldest"]).total_seconds())
+    shown.free_bytes.set(gateway.payloads.free_bytes())
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The contract, from `openapi.yaml`."""
+    text = resources.files("gateway.rest").joinpath("openapi.yaml").read_text("utf-8")
+    document: dict[str, Any] = yaml.safe_load(text)
+    return document
+
+
+async def openapi(_request: web.Request) -> web.StreamResponse:
+    """GET /openapi.json."""
+    text = json.dumps(openapi_document(), ensure_ascii=False)
+    return web.Response(text=text, content_type="application/json")
+
+
+@cache
+def _docs_page() -> str:
+    loader = PackageLoader("gateway.rest", "templates")
+    environment = Environment(loader=loader, autoescape=select_autoescape(default=True))
+    return environment.get_template("docs.html").render(api=openapi_document())
+
+
+async def docs(_request: web.Request) -> web.StreamResponse:
+    """GET /docs: the contract for people, one page, nothing loaded from elsewhere."""
+    return web.Response(
+        text=_docs_page(),
+        content_type="text/html",
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
+    )

@@ -1,0 +1,356 @@
+"""Handing packages in, trying them out, and reading them back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from aiohttp import hdrs, web
+
+from adapters.payloads import Spool
+from envelopes.findings import Sentence, refused
+from envelopes.model import Document, StatusReport
+from envelopes.read import ReadResult
+from gateway import clock
+from gateway.intake import IntakeFault, NotReceived, receive, too_large
+from gateway.rest import encode
+from gateway.rest.problems import Problem, not_found
+from gateway.rest.requests import connection, correlation_id, id_of, services
+from gateway.services import Services
+from gateway.settings import MIB
+from routing.accept import RecipientRoute, judge_sender, recipient_routes
+from routing.ports import Transaction
+from routing.pull import Fetched, NotYours, fetch
+from routing.records import Delivery, PackageRecord
+from routing.route_table import Connection, RouteTable
+from routing.submission import Accepted, RefusalKind, Refused, Submission
+
+log = structlog.get_logger(__name__)
+
+_STATUS_OF = {
+    RefusalKind.INVALID: 422,
+    RefusalKind.NOT_THE_SENDER: 403,
+    RefusalKind.OTHER_CONTENT: 409,
+    RefusalKind.IMPOSSIBLE_REPORT: 409,
+    RefusalKind.NOT_A_RECIPIENT: 403,
+}
+_STATUS_OF_FAULT = {
+    IntakeFault.TOO_LARGE: 413,
+    IntakeFault.TOO_SLOW: 408,
+    IntakeFault.CUT_OFF: 400,
+    IntakeFault.EMPTY: 400,
+    IntakeFault.DISK_FULL: 507,
+}
+_SENTENCE_OF_FAULT = {
+    IntakeFault.TOO_LARGE: Sentence("Gói tin quá lớn", "The package is too large"),
+    IntakeFault.TOO_SLOW: Sentence(
+        "Gói tin đến quá chậm hoặc dừng giữa chừng", "The package came too slowly or stood still"
+    ),
+    IntakeFault.CUT_OFF: Sentence(
+        "Kết nối bị ngắt giữa chừng", "The package was cut off on its way"
+    ),
+    IntakeFault.EMPTY: Sentence("Không có gói tin nào được gửi", "There is no package in the body"),
+    IntakeFault.DISK_FULL: Sentence("Trục hết chỗ lưu trữ", "The gateway has no space left"),
+}
+
+
+async def submit(request: web.Request) -> web.StreamResponse:
+    """POST /v1/packages: 202 when recorded, 200 when it was recorded before."""
+    sender = await connection(request)
+    async with _body_of(request, sender) as (spool, read):
+        submission = Submission(read, spool, sender, correlation_id(request))
+        result = await take(services(request), submission)
+    location = f"/v1/packages/{result.package.id}"
+    return encode.answer(
+        encode.accepted(result), 200 if result.repeated else 202, {hdrs.LOCATION: location}
+    )
+
+
+async def take(gateway: Services, submission: Submission) -> Accepted:
+    """Record a package and wake the relay. Raises `Problem` when it is refused."""
+    routes = await _routes_for(gateway, submission.read)
+    result = await gateway.accept.submit(submission, routes, clock.now())
+    name = submission.connection.name
+    kind = "status" if isinstance(submission.read.package, StatusReport) else "document"
+    if isinstance(result, Refused):
+        gateway.metrics.submissions.labels(name, kind, result.kind.value).inc()
+        log.info(
+            "package.refused",
+            connection=name,
+            reason=result.kind.value,
+            rules=sorted({finding.rule for finding in result.findings if finding.refuses}),
+            digest=submission.spooled.claim.digest,
+        )
+        raise refusal(result)
+    outcome = "repeated" if result.repeated else "accepted"
+    gateway.metrics.submissions.labels(name, kind, outcome).inc()
+    gateway.outbox.notify()
+    log.info(
+        "package.accepted",
+        connection=name,
+        package=result.package.id,
+        document=result.package.document_id,
+        deliveries=len(result.deliveries),
+        repeated=result.repeated,
+    )
+    return result
+
+
+async def _routes_for(gateway: Services, read: ReadResult) -> RouteTable:
+    """The route table; the newest one when an agency of the package is not found in ours."""
+    routes = await gateway.registry.routes()
+    package = read.package
+    if package is None:
+        return routes
+    codes = [package.sender.organ_id]
+    if isinstance(package, Document):
+        codes += [party.organ_id for party in package.recipients]
+    else:
+        codes.append(package.response_for.organ_id)
+    today = clock.now().date()
+    if all(routes.route(code, today).connection for code in codes):
+        return routes
+    return await gateway.registry.routes(newest=True)
+
+
+def refusal(result: Refused) -> Problem:
+    """A refused submission as a problem."""
+    refusing = [finding for finding in result.findings if finding.refuses]
+    first = refusing[0].sentence if refusing else Sentence("Bị từ chối", "Refused")
+    more = len(refusing) - 1
+    sentence = Sentence(
+        vi=first.vi + (f" (và {more} lỗi khác)" if more > 0 else ""),
+        en=first.en + (f" (and {more} more)" if more > 0 else ""),
+    )
+    return Problem(
+        _STATUS_OF[result.kind],
+        result.kind.value,
+        sentence,
+        findings=result.findings,
+        **result.details,
+    )
+
+
+@asynccontextmanager
+async def _body_of(
+    request: web.Request, sender: Connection
+) -> AsyncIterator[tuple[Spool, ReadResult]]:
+    """The body on disk and read; discarded at the end unless it was kept."""
+    gateway = services(request)
+    _before_the_body(request, gateway)
+    if not gateway.turnstile.enter(sender.id):
+        raise _busy(gateway)
+    try:
+        if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        received = await receive(
+            request.content, gateway.payloads, gateway.intake_limits, gateway.read_limits
+        )
+        if isinstance(received, NotReceived):
+            raise _not_received(received)
+        try:
+            yield received.spool, received.read
+        finally:
+            await asyncio.to_thread(received.spool.discard)
+    finally:
+        gateway.turnstile.leave(sender.id)
+
+
+def _before_the_body(request: web.Request, gateway: Services) -> None:
+    """Everything that can be refused before a byte of the body is read."""
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Problem(
+            415,
+            "content-encoding",
+            Sentence(
+                vi=f"Không nhận gói tin nén ở tầng HTTP (Content-Encoding: {encoding[:40]}); "
+                "hãy gửi nguyên edXML.",
+                en=f"Bodies with Content-Encoding ({encoding[:40]}) are not taken; "
+                "send the edXML as it is.",
+            ),
+            headers={"Accept-Encoding": "identity"},
+        )
+    if request.content_type.startswith("multipart/"):
+        raise Problem(
+            415,
+            "multipart",
+            Sentence(
+                vi="Hãy gửi nguyên edXML làm thân yêu cầu, không dùng multipart.",
+                en="Send the edXML itself as the body, not multipart.",
+            ),
+        )
+    limits = gateway.intake_limits
+    announced = request.content_length
+    if announced is not None and announced > limits.max_bytes:
+        raise _not_received(too_large(announced, limits))
+    free = gateway.payloads.free_bytes()
+    needed = gateway.settings.min_free_mib * MIB + (announced or 0)
+    if free < needed:
+        fault = NotReceived(
+            IntakeFault.DISK_FULL, f"{free} bytes free", f"{needed} bytes", "min_free_mib"
+        )
+        raise _not_received(fault)
+
+
+def _not_received(fault: NotReceived) -> Problem:
+    told = _SENTENCE_OF_FAULT[fault.fault]
+    vi = [f"có {fault.found}" if fault.found else "", f"cho phép {fault.allowed}"]
+    en = [f"found {fault.found}" if fault.found else "", f"allowed {fault.allowed}"]
+    if not fault.allowed:
+        vi, en = vi[:1], en[:1]
+    if fault.setting:
+        vi.append(f"tham số {fault.setting}")
+        en.append(f"setting {fault.setting}")
+    status = _STATUS_OF_FAULT[fault.fault]
+    again = {"Retry-After": "60"} if status == 507 else {}
+    return Problem(
+        status,
+        fault.fault.value,
+        Sentence(
+            vi=f"{told.vi}: {'; '.join(part for part in vi if part)}.",
+            en=f"{told.en}: {'; '.join(part for part in en if part)}.",
+        ),
+        headers={**again, "Connection": "close"},
+        found=fault.found,
+        allowed=fault.allowed,
+        setting=fault.setting,
+    )
+
+
+def _busy(gateway: Services) -> Problem:
+    settings = gateway.settings
+    return Problem(
+        429,
+        "too-many-at-once",
+        Sentence(
+            vi="Quá nhiều gói tin đang được gửi cùng lúc; hãy gửi lại sau một giây.",
+            en="Too many packages are being received at once; try again in a second.",
+        ),
+        headers={"Retry-After": "1"},
+        setting="intake_concurrency, intake_per_connection",
+        allowed=f"{settings.intake_concurrency}, {settings.intake_per_connection}",
+    )
+
+
+async def check(request: web.Request) -> web.StreamResponse:
+    """POST /v1/check: everything that would be found and where copies would go; keeps nothing."""
+    sender = await connection(request)
+    async with _body_of(request, sender) as (_, read):
+        routes = await _routes_for(services(request), read)
+        return encode.answer(_verdict(read, sender, routes))
+
+
+def _verdict(read: ReadResult, sender: Connection, routes: RouteTable) -> dict[str, Any]:
+    findings = list(read.findings)
+    chosen: Sequence[RecipientRoute] = ()
+    package = read.package
+    stopped = package is None or refused(findings)
+    if package is not None:
+        wrong = judge_sender(package.sender.organ_id, "MessageHeader/From/OrganId", sender, routes)
+        stopped = stopped or wrong is not None
+        findings += [wrong] if wrong else []
+    if isinstance(package, Document):
+        chosen, found = recipient_routes(package, routes, clock.now())
+        findings += found
+    elif isinstance(package, StatusReport):
+        code = package.response_for.organ_id
+        route = routes.route(code, clock.now().date())
+        name = route.agency.name if route.agency else code
+        chosen = (RecipientRoute(code, name, route),)
+    kind = {Document: "document", StatusReport: "status"}.get(type(package))
+    return {
+        "accepted": not stopped,
+        "kind": kind,
+        "documentId": read.document_id,
+        "sender": read.sender_organ_id,
+        "signature": read.signature.value,
+        "dialects": list(read.dialects),
+        "findings": [finding.as_dict() for finding in findings],
+        "recipients": [_would_go(recipient) for recipient in chosen],
+    }
+
+
+def _would_go(recipient: RecipientRoute) -> dict[str, Any]:
+    route = recipient.route
+    return {
+        "organId": recipient.organ_id,
+        "organKey": route.organ_key,
+        "name": recipient.name,
+        "route": route.kind.value,
+        "connection": route.connection.name if route.connection else None,
+        "reason": {"vi": route.sentence.vi, "en": route.sentence.en},
+    }
+
+
+async def visible_package(
+    gateway: Services, package_id: str, asker: Connection
+) -> tuple[PackageRecord, list[Delivery]] | None:
+    """A package and those of its deliveries that this connection may see.
+
+    The sender sees all; a recipient its own, from the moment they were offered.
+    """
+
+    async def read(tx: Transaction) -> tuple[PackageRecord, list[Delivery]] | None:
+        package = await tx.get_package(package_id)
+        if package is None:
+            return None
+        rows = await tx.deliveries_of_package(package_id)
+        if package.connection_id != asker.id:
+            rows = [row for row in rows if row.connection_id == asker.id and row.offered_at]
+            if not rows:
+                return None
+        return package, rows
+
+    return await gateway.database.read(read)
+
+
+async def show(request: web.Request) -> web.StreamResponse:
+    """GET /v1/packages/{id}."""
+    asker = await connection(request)
+    package_id = id_of(request)
+    found = await visible_package(services(request), package_id, asker) if package_id else None
+    if found is None:
+        raise not_found("package", "gói tin")
+    return encode.answer(encode.package(*found))
+
+
+async def content(request: web.Request) -> web.StreamResponse:
+    """GET /v1/packages/{id}/content: the exact bytes; a recipient's fetch is written down first."""
+    asker = await connection(request)
+    gateway = services(request)
+    some_id = id_of(request)
+    if some_id is None:
+        raise not_found("package", "gói tin")
+    own = await visible_package(gateway, some_id, asker)
+    if own is not None and own[0].connection_id == asker.id:
+        mine = [row for row in own[1] if row.connection_id == asker.id and row.offered_at]
+        if not mine:
+            return _bytes_of(gateway, own[0])
+    fetched = await fetch(gateway.database, some_id, asker, clock.now())
+    if isinstance(fetched, Fetched):
+        for row in fetched.deliveries:
+            gateway.metrics.outcomes.labels(asker.name, row.lane.value, "fetched").inc()
+        return _bytes_of(gateway, fetched.package)
+    if isinstance(fetched, NotYours):
+        raise not_found("package", "gói tin")
+    raise Problem(409, "not-readable", fetched.sentence, state=fetched.delivery.state.value)
+
+
+def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResponse:
+    """The payload straight from the disk to the socket."""
+    return web.FileResponse(
+        gateway.payloads.path(package.digest),
+        headers={
+            hdrs.CONTENT_TYPE: "application/xml",
+            hdrs.ETAG: f'"{package.digest}"',
+            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{package.id}.edxml"',
+            hdrs.CACHE_CONTROL: "private, no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Correlation-Id": package.correlation_id,
+        },
+    )

@@ -1,0 +1,150 @@
+"""Errors as problem documents (RFC 9457), each with a code that programs can rely on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from envelopes.findings import Finding, Sentence
+
+#: Seconds after which a client may try again when the fault is ours.
+RETRY_AFTER = 2
+
+
+class Problem(Exception):
+    """An answer that is not a success; raised anywhere in a handler, encoded by the middleware."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        sentence: Sentence,
+        *,
+        findings: Sequence[Finding] = (),
+        headers: dict[str, str] | None = None,
+        **extras: Any,
+    ) -> None:
+        super().__init__(sentence.en)
+        self.status = status
+        self.code = code
+        self.sentence = sentence
+        self.findings = findings
+        self.headers = headers or {}
+        self.extras = extras
+
+    def body(self, correlation_id: str) -> dict[str, Any]:
+        """The document."""
+        document: dict[str, Any] = {
+            "type": f"urn:lienthong:problem:{self.code}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.sentence.en,
+            "detailVi": self.sentence.vi,
+            "correlationId": correlation_id,
+        }
+        if self.findings:
+            document["findings"] = [finding.as_dict() for finding in self.findings]
+        return {**document, **self.extras}
+
+    def response(self, correlation_id: str) -> web.Response:
+        """The answer."""
+        return web.Response(
+            status=self.status,
+            text=json.dumps(self.body(correlation_id), ensure_ascii=False),
+            content_type="application/problem+json",
+            headers=self.headers,
+        )
+
+
+def unauthorized() -> Problem:
+    """No valid bearer token."""
+    return Problem(
+        401,
+        "unknown-token",
+        Sentence(
+            vi="Thiếu mã truy cập hoặc mã không còn hiệu lực. "
+            "Gửi đầu trang «Authorization: Bearer lt_…».",
+            en="The bearer token is missing, unknown or expired. "
+            "Send the header “Authorization: Bearer lt_…”.",
+        ),
+        headers={"WWW-Authenticate": 'Bearer realm="lienthong"'},
+    )
+
+
+def suspended(name: str) -> Problem:
+    """The connection exists and may not be used now."""
+    return Problem(
+        403,
+        "connection-suspended",
+        Sentence(
+            vi=f"Kết nối «{name}» đang tạm dừng; hãy liên hệ người vận hành trục.",
+            en=f"Connection “{name}” is suspended; ask the operator of the gateway.",
+        ),
+    )
+
+
+def not_found(what: str, vi: str) -> Problem:
+    """There is no such thing, or not for this connection."""
+    return Problem(
+        404,
+        "not-found",
+        Sentence(vi=f"Không có {vi} này cho kết nối của bạn.", en=f"There is no such {what}."),
+    )
+
+
+def bad_parameter(name: str, found: str, allowed: str) -> Problem:
+    """A query parameter or member of the body cannot be used."""
+    return Problem(
+        400,
+        "bad-parameter",
+        Sentence(
+            vi=f"Tham số {name} = «{found}» không hợp lệ; cho phép: {allowed}.",
+            en=f"Parameter {name} is “{found}”; allowed: {allowed}.",
+        ),
+        parameter=name,
+    )
+
+
+def unavailable(detail: str) -> Problem:
+    """Something that the gateway needs is away; nothing was kept, try again."""
+    return Problem(
+        503,
+        "try-again",
+        Sentence(
+            vi="Trục tạm thời chưa xử lý được; hãy gửi lại sau ít giây (gửi lại không bị trùng).",
+            en="The gateway cannot do this just now; try again in a few seconds "
+            "(handing in again never doubles).",
+        ),
+        headers={"Retry-After": str(RETRY_AFTER)},
+        cause=detail,
+    )
+
+
+def internal() -> Problem:
+    """A bug; the log has the rest under the correlation id."""
+    return Problem(
+        500,
+        "internal",
+        Sentence(
+            vi="Lỗi nội bộ của trục; đã được ghi lại. Gửi mã correlationId cho người vận hành.",
+            en="An internal error, logged under the correlationId; give it to the operator.",
+        ),
+    )
+
+
+def of_http_error(error: web.HTTPException) -> Problem:
+    """aiohttp's own answers (no such path, method not allowed …) in our shape."""
+    codes = {404: "no-such-path", 405: "method-not-allowed"}
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    phrase = HTTPStatus(error.status).phrase
+    return Problem(
+        error.status,
+        codes.get(error.status, f"http-{error.status}"),
+        Sentence(vi=f"Yêu cầu không thực hiện được: {phrase}.", en=f"{phrase}: {error.reason}."),
+        headers=headers,
+    )

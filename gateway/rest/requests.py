@@ -1,0 +1,89 @@
+"""What every handler needs of a request: the services, the connection, checked parameters."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from gateway import clock
+from gateway.rest.problems import Problem, bad_parameter, suspended, unauthorized
+from gateway.services import Services
+from routing.route_table import Connection
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+
+#: Ids are UUIDs; nothing else ever reaches the database as one.
+_ID = re.compile(r"[0-9a-f-]{36}")
+_CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+
+
+def services(request: web.Request) -> Services:
+    """The parts of this gateway."""
+    return request.app[SERVICES]
+
+
+def correlation_id(request: web.Request) -> str:
+    """The caller's X-Correlation-Id when it is a decent one, else a new id."""
+    known = request.get("correlation_id")
+    if known is None:
+        given = request.headers.get("X-Correlation-Id", "")
+        known = given if _CORRELATION.fullmatch(given) else clock.new_id()
+        request["correlation_id"] = known
+    return str(known)
+
+
+async def connection(request: web.Request) -> Connection:
+    """The connection whose token the request carries. Raises `Problem` 401 or 403."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise unauthorized()
+    found = await services(request).registry.authenticate(token.strip())
+    if found is None:
+        raise unauthorized()
+    if not found.active:
+        raise suspended(found.name)
+    return found
+
+
+def id_of(request: web.Request) -> str | None:
+    """The id in the path, None when it cannot be one."""
+    given = request.match_info["id"].lower()
+    return given if _ID.fullmatch(given) else None
+
+
+def number(request: web.Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number of the query. Raises `Problem` 400."""
+    given = request.query.get(name)
+    if given is None:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", given) or not low <= int(given) <= high:
+        raise bad_parameter(name, given, f"{low} … {high}")
+    return int(given)
+
+
+def moment(request: web.Request, name: str) -> datetime | None:
+    """A time of the query, ISO 8601; without a zone it is UTC. Raises `Problem` 400."""
+    given = request.query.get(name)
+    if not given:
+        return None
+    try:
+        parsed = datetime.fromisoformat(given.replace(" ", "+"))
+    except ValueError:
+        raise bad_parameter(name, given, "ISO 8601, 2026-11-21T08:00:00Z") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+async def json_object(request: web.Request, largest: int = 64 * 1024) -> dict[str, Any]:
+    """The body as a JSON object. Raises `Problem` 400 or 413."""
+    if (request.content_length or 0) > largest:
+        raise Problem(413, "too-large", bad_parameter("body", "", f"{largest} bytes").sentence)
+    try:
+        data = await request.json()
+    except (ValueError, web.RequestPayloadError) as error:
+        raise bad_parameter("body", str(error)[:200], "a JSON object in UTF-8") from None
+    if not isinstance(data, dict):
+        raise bad_parameter("body", type(data).__name__, "a JSON object")
+    return data

@@ -1,0 +1,192 @@
+"""The background roles: relay, worker, timer. Each is a loop that survives whatever a round meets.
+
+- *relay* publishes the doorbells that accepted packages left in the outbox;
+- *worker* keeps a subscription for every active connection and lane, and hands packages over;
+- *timer* puts right what crashes and lost brokers leave behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from gateway import clock
+from gateway.services import Services
+from gateway.settings import Role
+from routing.deliver import offer
+from routing.lanes import Lane
+from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell
+from routing.recover import recover_all
+from routing.relay import relay_once
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two tries after a round that failed.
+PAUSE = 1.0
+#: Seconds between two looks at which connections there are.
+CONNECTIONS_LOOK = 0.5
+#: Seconds between two sweeps of abandoned temporary files.
+SWEEP = 3600.0
+#: Doorbells that one hand-over takes at once.
+OFFER_BATCH = 100
+
+
+class Roles:
+    """Runs the background roles of one process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._tasks: list[asyncio.Task[None]] = []
+        self._subscribed: set[str] = set()
+        self._swept = float("-inf")
+
+    async def start(self) -> None:
+        """Recover, then start the loops. A broker that is away is waited for in the background."""
+        services = self._services
+        if services.broker.volatile:
+            recovered = await recover_all(services.database, clock.now(), timedelta(0))
+            log.info("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
+        self._spawn("broker", self._connect_broker())
+
+    async def _connect_broker(self) -> None:
+        services = self._services
+        while not services.stopping.is_set():
+            try:
+                await services.broker.start()
+                break
+            except BrokerUnavailable as error:
+                log.warning("broker.unavailable", error=str(error), consequence="documents wait")
+                await _pause(services.stopping, PAUSE)
+        loops: dict[Role, Callable[[], Awaitable[float]]] = {
+            "relay": self._relay,
+            "worker": self._watch_connections,
+            "timer": self._put_right,
+        }
+        for role, round_of in loops.items():
+            if role in services.roles:
+                self._spawn(role, self._keep_running(role, round_of))
+
+    def _spawn(self, name: str, loop: Awaitable[None]) -> None:
+        self._tasks.append(asyncio.ensure_future(loop))
+        self._tasks[-1].set_name(name)
+
+    async def _keep_running(self, role: Role, round_of: Callable[[], Awaitable[float]]) -> None:
+        """Round after round until the process stops; a round says how long to wait for the next."""
+        stopping = self._services.stopping
+        while not stopping.is_set():
+            try:
+                wait = await round_of()
+                self._services.metrics.role_beats.labels(role).set(time.time())
+            except DatabaseUnavailable as error:
+                log.warning("role.database-unavailable", role=role, error=str(error))
+                wait = PAUSE
+            except Exception:  # a bug in one round must not stop the documents after it
+                log.exception("role.bug", role=role)
+                wait = PAUSE
+            if wait > 0:
+                await self._rest(role, wait)
+
+    async def _rest(self, role: Role, seconds: float) -> None:
+        if role == "relay":
+            await self._services.outbox.wait(seconds)
+        else:
+            await _pause(self._services.stopping, seconds)
+
+    async def _relay(self) -> float:
+        services = self._services
+        report = await relay_once(
+            services.database,
+            services.broker,
+            owner=services.owner,
+            now=clock.now(),
+            spread=clock.spread(),
+        )
+        services.metrics.relayed.labels("confirmed").inc(report.confirmed)
+        services.metrics.relayed.labels("unconfirmed").inc(report.unconfirmed)
+        if report.unconfirmed:
+            log.warning("relay.unconfirmed", count=report.unconfirmed, consequence="rung again")
+        return 0.0 if report.more else services.settings.relay_poll_seconds
+
+    async def _watch_connections(self) -> float:
+        """Subscribe to the queues of active connections, leave those of others."""
+        services = self._services
+        table = await services.registry.routes()
+        active = {key for key, connection in table.connections.items() if connection.active}
+        for connection_id in sorted(active - self._subscribed):
+            for lane in Lane:
+                await services.broker.subscribe(connection_id, lane, self._hand_over, OFFER_BATCH)
+            self._subscribed.add(connection_id)
+        for connection_id in sorted(self._subscribed - active):
+            await services.broker.unsubscribe(connection_id)
+            self._subscribed.discard(connection_id)
+        return CONNECTIONS_LOOK
+
+    async def _hand_over(self, doorbells: Sequence[Doorbell]) -> None:
+        """Pull connections: into the inbox."""
+        services = self._services
+        now = clock.now()
+        offered = await offer(services.database, doorbells, now)
+        for row in offered:
+            services.metrics.delivery_seconds.labels(row.lane.value).observe(
+                max((now - row.created_at).total_seconds(), 0)
+            )
+            log.info(
+                "delivery.offered",
+                delivery=row.id,
+                package=row.package_id,
+                recipient=row.recipient,
+                correlation_id=row.correlation_id,
+            )
+        for connection_id in {row.connection_id for row in offered if row.connection_id}:
+            services.inbox.notify(connection_id)
+        await self._count_offers(offered_to=[row.connection_id or "" for row in offered])
+
+    async def _count_offers(self, offered_to: list[str]) -> None:
+        services = self._services
+        connections = (await services.registry.routes()).connections
+        for connection_id in offered_to:
+            connection = connections.get(connection_id)
+            name = connection.name if connection else "none"
+            services.metrics.outcomes.labels(name, "", "offered").inc()
+
+    async def _put_right(self) -> float:
+        services = self._services
+        lost_after = timedelta(seconds=services.settings.lost_doorbell_seconds)
+        recovered = await recover_all(services.database, clock.now(), lost_after)
+        services.metrics.recovered.labels("rung-again").inc(recovered.rung_again)
+        services.metrics.recovered.labels("interrupted").inc(recovered.interrupted)
+        if recovered.rung_again or recovered.interrupted:
+            log.warning("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
+            services.outbox.notify()
+        if time.monotonic() - self._swept > SWEEP:
+            self._swept = time.monotonic()
+            removed = await asyncio.to_thread(services.payloads.sweep, clock.now())
+            if removed:
+                log.info("payloads.swept", removed=removed)
+        return services.settings.timer_seconds
+
+    async def stop(self) -> None:
+        """Let running rounds end, then disconnect from the broker."""
+        self._services.stopping.set()
+        self._services.outbox.notify()
+        if self._tasks:
+            _, late = await asyncio.wait(
+                self._tasks, timeout=self._services.settings.shutdown_seconds
+            )
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._services.broker.close()
+
+
+async def _pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait, but not when the process is to stop."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+    except TimeoutError:
+        return
