@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
-from aio_pika.exceptions import DeliveryError, PublishError
+from aio_pika.exceptions import DeliveryError
 
 from adapters.broker import wire
 from adapters.broker.link import CALL_TIMEOUT, Link, backoff, bounded, close_quietly, swallow
@@ -27,8 +27,8 @@ class Publisher:
     """Publishes over one link, on one channel that is replaced when it closes.
 
     A queue is declared before its first message on a channel, so a new connection needs nobody's
-    preparation. If it vanishes later, the broker returns the message: the queue is declared and the
-    message published once more.
+    preparation. If it vanishes later, the broker returns the message: the queue is declared again
+    and the message sent once more.
     """
 
     def __init__(self, link: Link, topology: Topology, declarer: Declarer) -> None:
@@ -40,8 +40,8 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._exchange: AbstractExchange | None = None
         self._opening = asyncio.Lock()
-        self._declaring: dict[QueueKey, asyncio.Task[None]] = {}
-        self._declared: set[QueueKey] = set()
+        self._ready: set[QueueKey] = set()
+        self._locks: defaultdict[QueueKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._setting_up = asyncio.Lock()
         self._in_flight: dict[Doorbell, asyncio.Task[PublishOutcome]] = {}
 
@@ -101,18 +101,38 @@ class Publisher:
         key = (doorbell.connection_id, doorbell.lane)
         self.used.add(key)
         exchange = await self._ready_exchange()
+        # Taken even when the queue is ready: whoever waits for it to become so is first.
+        async with self._locks[key]:
+            if key not in self._ready:
+                return await self._insist(exchange, doorbell, key, deadline)
+        try:
+            await self._send(exchange, doorbell, key, deadline)
+        except DeliveryError:
+            # Returned (PublishError): the queue has vanished. Else negatively confirmed.
+            self._ready.discard(key)
+        else:
+            return PublishOutcome.CONFIRMED
+        async with self._locks[key]:
+            return await self._insist(exchange, doorbell, key, deadline)
+
+    async def _insist(
+        self, exchange: AbstractExchange, doorbell: Doorbell, key: QueueKey, deadline: float
+    ) -> PublishOutcome:
+        """Send to a queue that is new to us, the others of that queue waiting behind.
+
+        RabbitMQ nacks what comes while a new queue still elects its leader; going on only when the
+        first is confirmed keeps the order.
+        """
         for attempt in range(_TRIES):
             try:
-                if key not in self._declared:
+                if key not in self._ready:
                     await self._declare(key)
                 await self._send(exchange, doorbell, key, deadline)
-            except PublishError:
-                # Returned as unroutable: the queue has vanished.
-                self._declared.discard(key)
             except DeliveryError:
-                # Negatively confirmed, as happens while a new queue elects its leader.
+                self._ready.discard(key)
                 await asyncio.sleep(_NACK_PAUSE * 2**attempt)
             else:
+                self._ready.add(key)
                 return PublishOutcome.CONFIRMED
         return PublishOutcome.REFUSED
 
@@ -134,7 +154,7 @@ class Publisher:
                     self._channel = channel = await self._link.channel()
                     declared = self._topology.declare_exchanges(channel)
                     self._exchange = await bounded(declared, CALL_TIMEOUT)
-                    self._declared.clear()
+                    self._ready.clear()
                 except Exception as error:
                     log.warning("cannot open a channel to publish on", reason=repr(error))
                     # The link notices a loss in its own time; do not spin until then.
@@ -143,15 +163,6 @@ class Publisher:
             return self._exchange
 
     async def _declare(self, key: QueueKey) -> None:
-        """Declare a queue once, however many of its messages ask for it together."""
-        task = self._declaring.get(key)
-        if task is None:
-            task = self._declaring[key] = asyncio.create_task(self._declare_now(key))
-            task.add_done_callback(swallow)
-            task.add_done_callback(lambda _: self._declaring.pop(key, None))
-        await asyncio.shield(task)
-
-    async def _declare_now(self, key: QueueKey) -> None:
         log.debug("declaring queue", queue=self._topology.queue(key))
         async with self._setting_up:
             # On a channel of its own: a refused declaration closes the channel it was made on.
@@ -160,7 +171,6 @@ class Publisher:
                 await self._declarer.declare_queue(channel, key)
             finally:
                 await close_quietly(channel)
-        self._declared.add(key)
 
     def _report(
         self, tasks: list[asyncio.Task[PublishOutcome]], outcomes: list[PublishOutcome]
