@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,8 @@ class Spool:
         self._hash = hashlib.sha256()
         self._size = 0
         self._claim: ClaimCheck | None = None
+        self._kept = False
+        self._one_at_a_time = threading.Lock()
 
     def write(self, block: bytes | memoryview) -> None:
         """Append a block. Raises OSError when the disk is full."""
@@ -61,15 +64,23 @@ class Spool:
         return self._claim
 
     async def keep(self) -> None:
-        """Make the package part of the store, durably."""
+        """Make the package part of the store, durably. Again is harmless once it was.
+
+        Raises OSError when the disk does not take it, and ValueError after that or `discard`: after
+        an fsync that went wrong another one proves nothing.
+        """
         await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
-        if self._file.closed:
-            return
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._store.adopt(self._path, self.claim.digest)
+        with self._one_at_a_time:
+            if self._kept:
+                return
+            if self._file.closed:
+                raise ValueError("this spool was discarded, or could not be kept before")
+            with self._file:
+                os.fsync(self._file.fileno())
+            self._store.adopt(self._path, self.claim.digest)
+            self._kept = True
 
     def discard(self) -> None:
         """Throw away what was not kept. Harmless after `keep`."""
@@ -89,7 +100,12 @@ class DiskPayloads:
         self._folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        # All folders from the start: one made on the way might not be durable yet for the second
+        # package that goes into it.
+        for number in range(256):
+            (folder / f"{number:02x}").mkdir(exist_ok=True)
         _sync_folder(folder)
+        _sync_folder(folder.parent)
 
     def spool(self) -> Spool:
         """A new temporary file for one package."""
@@ -113,9 +129,6 @@ class DiskPayloads:
     def adopt(self, temporary: Path, digest: str) -> None:
         """Move a synced temporary file to its place and sync the folder."""
         target = self._place(digest)
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True)
-            _sync_folder(self._folder)
         temporary.replace(target)
         _sync_folder(target.parent)
 

@@ -73,8 +73,12 @@ def recipient_routes(
             continue
         if route.kind is not RouteKind.ROUTED:
             finding = make(
-                "ID-RECIPIENT", element=element, found=party.organ_id, allowed=route.sentence.en
+                "ID-RECIPIENT",
+                element=element,
+                found=party.organ_id,
+                allowed="an active agency of the directory that a connection serves",
             )
+            finding = replace(finding, sentence=route.sentence)
             findings.append(finding)
         name = route.agency.name if route.agency else party.organ_name
         chosen[route.organ_key] = RecipientRoute(party.organ_id, name, route)
@@ -318,9 +322,8 @@ class Accept:
         deliveries = await tx.deliveries_of_package(first.id, lock=True)
         taken = {row.recipient for row in deliveries}
         changes = []
-        for position, row in enumerate(deliveries):
-            if not _may_try_again(row) or await self._corrected(tx, first):
-                continue
+        for position in await _returned(tx, first, deliveries):
+            row = deliveries[position]
             route = routes.route(row.recipient_organ_id, today)
             other = route.organ_key != row.recipient and route.organ_key in taken
             if route.kind is not RouteKind.ROUTED or other:
@@ -343,6 +346,26 @@ class Accept:
                 deliveries[position] = step.after
         await tx.apply(changes)
         return Accepted(first, tuple(deliveries), first.findings, repeated=True)
+
+
+async def _returned(
+    tx: Transaction, package: PackageRecord, deliveries: list[Delivery]
+) -> list[int]:
+    """Positions of the deliveries that handing the package in again may help.
+
+    None once the sender has corrected the document: the first content is not sent after the second.
+    """
+    found = [
+        position
+        for position, row in enumerate(deliveries)
+        if row.state is TransportState.RETURNED and row.reason and row.reason.try_again
+    ]
+    if found and package.document_pk is not None:
+        for later in await tx.packages_of_document(package.document_pk):
+            newer = later.kind == DOCUMENT and later.version > package.version
+            if newer and is_new_content(later.meaning):
+                return []
+    return found
 
 
 def _no_way(route: Route) -> Reason:

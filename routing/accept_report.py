@@ -49,7 +49,9 @@ class AcceptReport:
         package = self._package(submission, report, routes, now)
         delivery = self._delivery(package, report, routes, now)
         by_sender = code is StatusCode.TAKE_BACK
-        owner = package.sender if by_sender else delivery.recipient
+        # The document is filed under the key that its sender had, not under a successor's.
+        issuer = routes.key_of_text(report.response_for.organ_id)
+        owner = package.sender if by_sender else issuer
         reporter = delivery.recipient if by_sender else package.sender
 
         async def record(tx: Transaction) -> Accepted | Refused:
@@ -71,11 +73,14 @@ class AcceptReport:
             )
             if not reported:
                 return self._not_a_recipient(report)
-            told = replace(package, document_pk=document.pk, lane=reported[-1].lane)
-            towards = replace(delivery, document_pk=document.pk, lane=reported[-1].lane)
+            row = _reported_on(reported)
+            told = replace(package, document_pk=document.pk, lane=row.lane)
+            towards = replace(delivery, document_pk=document.pk, lane=row.lane)
             refusal = None
             if not by_sender:
-                refusal = await self._apply(tx, reported[-1], code, told, submission.actor)
+                # Which of several versions an agency has cannot be read from a report.
+                proof = len(reported) == 1
+                refusal = await self._apply(tx, row, code, told, submission.actor, proof=proof)
             if refusal is not None:
                 return refusal
             return await self._record(tx, told, towards, (), submission.actor)
@@ -147,11 +152,13 @@ class AcceptReport:
         code: StatusCode,
         package: PackageRecord,
         actor: str,
+        *,
+        proof: bool,
     ) -> Refused | None:
         """Move the business state; the report itself is logged whatever it did."""
         outcome = acknowledge(row.business_state, code)
         changes = []
-        if row.state in _PROVED_BY_REPORT:
+        if proof and row.state in _PROVED_BY_REPORT:
             proved = change(
                 row,
                 Happening.DELIVERED,
@@ -175,8 +182,9 @@ class AcceptReport:
             "STATUS-ORDER",
             element=package.document_id,
             found=code.value,
-            allowed=outcome.sentence.vi + " " + outcome.sentence.en,
+            allowed=str(row.business_state or ""),
         )
+        finding = replace(finding, sentence=outcome.sentence)
         return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})
 
     async def _record(
@@ -192,6 +200,11 @@ class AcceptReport:
         await tx.insert_deliveries([delivery])
         await tx.append(accepted_events(package, [delivery], actor))
         return Accepted(package, (delivery,), package.findings)
+
+
+def _reported_on(rows: list[Delivery]) -> Delivery:
+    """The version that an agency speaks of: the newest that it surely has, else the newest."""
+    return next((row for row in reversed(rows) if row.state is TransportState.DELIVERED), rows[-1])
 
 
 def _reported(

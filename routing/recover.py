@@ -9,14 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from envelopes.findings import Sentence
 from routing.deliver import put_off
 from routing.ports import Database, Transaction
-from routing.records import Change, change
-from routing.states import Happening
+from routing.records import Change, Delivery, Reason, change
+from routing.retry_policy import GiveUp, after_attempt
+from routing.states import Happening, Impossible
 
 BATCH = 500
 #: After this long in the broker's hands a doorbell counts as lost.
 LOST_AFTER = timedelta(minutes=10)
+
+GIVEN_UP = Sentence(
+    vi="Hệ thống bị dừng giữa chừng trong lần gửi cuối cùng được phép.",
+    en="The gateway was stopped in the middle of the last attempt allowed.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +45,7 @@ async def recover_once(
     async def write(tx: Transaction) -> Recovered:
         lost = await tx.lost_rings(now - lost_after, BATCH)
         lapsed = await tx.lapsed_leases(now, BATCH)
-        freed = [
-            change(
-                row,
-                Happening.INTERRUPTED,
-                actor="gateway:timer",
-                now=now,
-                data={"owner": row.lease_owner, "attempt": row.attempts},
-                ring_at=now,
-                lease_owner=None,
-                lease_until=None,
-            )
-            for row in lapsed
-        ]
+        freed = [_interrupted(row, now) for row in lapsed]
         changes = [put_off(row, now, now, "doorbell-lost") for row in lost]
         interrupted = [step for step in freed if isinstance(step, Change)]
         await tx.apply([*changes, *interrupted])
@@ -69,3 +64,20 @@ async def recover_all(
         rung, interrupted = rung + step.rung_again, interrupted + step.interrupted
         if max(step.rung_again, step.interrupted) < BATCH:
             return Recovered(rung, interrupted)
+
+
+def _interrupted(row: Delivery, now: datetime) -> Change | Impossible:
+    """The worker that made this attempt is gone: ask about it, unless it always ends like this.
+
+    A package that takes its worker down with it uses up its attempts like any other.
+    """
+    following = after_attempt(row.attempts, now, 0.0)
+    data = {"owner": row.lease_owner, "attempt": row.attempts}
+    actor = "gateway:timer"
+    free = {"lease_owner": None, "lease_until": None}
+    if isinstance(following, GiveUp):
+        reason = Reason("attempts-exhausted", GIVEN_UP, try_again=True)
+        return change(
+            row, Happening.EXHAUSTED, actor=actor, now=now, data=data, reason=reason, **free
+        )
+    return change(row, Happening.INTERRUPTED, actor=actor, now=now, data=data, ring_at=now, **free)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from routing.deliver import rung
 from routing.ports import Broker, Database, Doorbell, PublishOutcome, Transaction
 from routing.records import Change, Delivery, change
 from routing.retry_policy import relay_again_at
@@ -82,11 +83,17 @@ def _doorbell(row: Delivery) -> Doorbell:
 
 
 def _queued(rows: list[Delivery], now: datetime) -> list[Change]:
-    """The deliveries that were only accepted are queued now; a worker may have been faster."""
+    """The deliveries that were only accepted are queued now; a worker may have been faster.
+
+    Those that wait for a further attempt are in the broker since now, too, which is what counts
+    when a doorbell is looked for that got lost.
+    """
     changes = []
     for row in rows:
         if row.state is TransportState.ACCEPTED:
             step = change(row, Happening.RELAYED, actor="gateway:relay", now=now)
             if isinstance(step, Change):
                 changes.append(step)
+        elif row.state in (TransportState.QUEUED, TransportState.UNKNOWN):
+            changes.append(rung(row, now))
     return changes

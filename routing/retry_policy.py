@@ -1,7 +1,7 @@
 """When to try again, and when to give up (architecture decision 6).
 
 The schedule is a table, in the manner of mail servers: short waits while a partner restarts, long
-ones through the night, and an end after about two days when an operator must look. Jitter spreads
+ones through the night, and an end after 32 to 40 hours when an operator must look. Jitter spreads
 the attempts of many deliveries; the random number is an argument, so the policy stays pure.
 """
 

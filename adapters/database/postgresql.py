@@ -23,20 +23,27 @@ class PostgresqlDatabase(SqlDatabase):
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        # One snapshot for all statements, and the server refuses to change anything.
+        self._reader = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
         self._running: set[asyncio.Task[Any]] = set()
 
     async def _write(self, work: Work[T]) -> T:
-        task = asyncio.create_task(self._transaction(work))
+        return await self._shielded(self._engine, work)
+
+    async def _read(self, work: Work[T]) -> T:
+        return await self._shielded(self._reader, work)
+
+    async def _shielded(self, engine: AsyncEngine, work: Work[T]) -> T:
+        task = asyncio.create_task(self._transaction(engine, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return await asyncio.shield(task)
 
-    async def _transaction(self, work: Work[T]) -> T:
-        async with self._engine.begin() as connection:
+    async def _transaction(self, engine: AsyncEngine, work: Work[T]) -> T:
+        async with engine.begin() as connection:
             return await work(SqlTransaction(connection))
-
-    async def _read(self, work: Work[T]) -> T:
-        return await self._write(work)
 
     async def migrate(self) -> SchemaState:
         """See the base."""

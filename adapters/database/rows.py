@@ -85,7 +85,7 @@ def change_row(change: Change) -> dict[str, Any]:
     after = delivery_row(change.after)
     row = {f"new_{name}": after[name] for name in MUTABLE}
     kept = change.after.ring_at is not None and change.after.ring_at == change.before.ring_at
-    return {"row_id": change.after.id, "old_state": change.before.state.value, "kept": kept, **row}
+    return {"row_id": change.after.id, "kept": kept, **row}
 
 
 def package_of(row: Row) -> PackageRecord:
@@ -134,5 +134,11 @@ def attempt_of(row: Row) -> Attempt:
 
 
 def attempt_row(attempt: Attempt) -> dict[str, Any]:
-    """An attempt as a row."""
-    return {name: getattr(attempt, name) for name in _ATTEMPT}
+    """An attempt as a row. A partner's words may hold anything; PostgreSQL takes no NUL."""
+    row = {name: getattr(attempt, name) for name in _ATTEMPT}
+    return {**row, "detail": storable(attempt.detail)}
+
+
+def storable(foreign: str) -> str:
+    """Text of a stranger as every database takes it: no NUL, no half of a surrogate pair."""
+    return foreign.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

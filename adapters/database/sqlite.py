@@ -26,6 +26,7 @@ from sqlalchemy.engine import CursorResult, Dialect
 from adapters.database.migrate import SchemaState, look, upgrade
 from adapters.database.store import SqlDatabase, Work
 from adapters.database.transaction import SqlTransaction
+from routing.ports import DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    error: Exception
+    error: BaseException
 
 
 class SqliteDatabase(SqlDatabase):
@@ -88,14 +89,25 @@ class SqliteDatabase(SqlDatabase):
         while self._waiting:
             count = min(len(self._waiting), GROUP)
             jobs = [self._waiting.popleft() for _ in range(count)]
-            outcomes = await self._in_thread(partial(self._run_all, jobs))
-            for job, outcome in zip(jobs, outcomes, strict=True):
-                if job.future.done():
-                    continue
-                if isinstance(outcome, _Failed):
-                    job.future.set_exception(outcome.error)
-                else:
-                    job.future.set_result(outcome)
+            try:
+                outcomes = await self._in_thread(partial(self._run_all, jobs))
+            except BaseException as error:
+                # Nobody may wait for ever, whatever became of the thread.
+                lost = DatabaseUnavailable(f"the database thread is gone: {error!r}")
+                outcomes = [_Failed(lost)] * len(jobs)
+                if not isinstance(error, Exception):
+                    self._answer(jobs, outcomes)
+                    raise
+            self._answer(jobs, outcomes)
+
+    def _answer(self, jobs: list[_Job], outcomes: list[Any]) -> None:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.future.done():
+                continue
+            if isinstance(outcome, _Failed):
+                job.future.set_exception(outcome.error)
+            else:
+                job.future.set_result(outcome)
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
@@ -115,7 +127,8 @@ class SqliteDatabase(SqlDatabase):
             with engine.begin() as connection:
                 transaction = SqlTransaction(_Inline(connection))
                 return [_finish(job.work(transaction)) for job in group]
-        except Exception as error:  # whatever it was, it belongs to the caller
+        except (Exception, asyncio.CancelledError) as error:
+            # Whatever it was, it belongs to its caller.
             if len(group) == 1:
                 return [_Failed(error)]
         return [self._run_group(engine, [job])[0] for job in group]

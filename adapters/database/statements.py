@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     Update,
     and_,
@@ -24,11 +25,26 @@ from sqlalchemy import (
 
 from adapters.database.rows import MUTABLE
 from adapters.database.tables import connections, deliveries, documents, packages
+from identifiers.texts import fold
 from routing.lanes import Lane
 from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
+from routing.records import DOCUMENT
 from routing.states import TransportState
 
 _d = deliveries.c
+
+
+def _is_in(*states: TransportState) -> ColumnElement[bool]:
+    """The state is one of these, spelled out in the SQL: only then do partial indexes serve."""
+    values = [state.value for state in states]
+    return _d.state.in_(bindparam("states", values, expanding=True, literal_execute=True))
+
+
+#: Rows whose doorbell the broker has; the same states as in the index ``ix_deliveries_in_broker``.
+_IN_BROKER = and_(_is_in(TransportState.QUEUED, TransportState.UNKNOWN), _d.ring_at.is_(None))
+
+#: What a pull connection's list shows; the same states as in the index ``ix_deliveries_inbox``.
+IN_INBOX = (TransportState.OFFERED, TransportState.DELIVERING)
 
 #: Stores a change; see `adapters.database.rows.change_row` for its parameters.
 STORE_CHANGE: Update = (
@@ -48,7 +64,7 @@ def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: 
     """Claim what is due, fairest first, passing over suspended and saturated connections."""
     full = (
         select(_d.connection_id, _d.lane)
-        .where(_d.state == TransportState.QUEUED.value, _d.ring_at.is_(None))
+        .where(_IN_BROKER)
         .group_by(_d.connection_id, _d.lane)
         .having(func.count() >= window)
     )
@@ -65,10 +81,12 @@ def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: 
         .order_by(_d.lane_rank, _d.fair_key)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        # A CTE is worked out once; a plain subquery with LIMIT may be run again by the planner.
+        .cte("due")
     )
     return (
         update(deliveries)
-        .where(_d.id.in_(due))
+        .where(_d.id.in_(select(due.c.id)))
         .values(ring_owner=owner, ring_until=until)
         .returning(*deliveries.c)
         .execution_options(synchronize_session=False)
@@ -105,7 +123,7 @@ def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[A
     query = (
         select(*deliveries.c, *columns)
         .join(packages, packages.c.id == _d.package_id)
-        .where(_d.connection_id == connection_id, _d.state.in_(("offered", "delivering")))
+        .where(_d.connection_id == connection_id, _is_in(*IN_INBOX), _d.offered_at.is_not(None))
         .order_by(_d.lane_rank, _d.offered_at, _d.id)
         .limit(limit)
     )
@@ -120,12 +138,10 @@ def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[A
 
 
 def lost_rings(before: datetime, limit: int) -> Select[Any]:
-    """Deliveries that waited in the broker since before `before`."""
+    """Deliveries that waited in the broker since before `before`; UNKNOWN ones wait there too."""
     return (
         select(*deliveries.c)
-        .where(
-            _d.state == TransportState.QUEUED.value, _d.ring_at.is_(None), _d.updated_at <= before
-        )
+        .where(_IN_BROKER, _d.updated_at <= before)
         .order_by(_d.updated_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -136,7 +152,12 @@ def lapsed_leases(now: datetime, limit: int) -> Select[Any]:
     """Deliveries whose attempt outlived its lease."""
     return (
         select(*deliveries.c)
-        .where(_d.lease_until.is_not(None), _d.lease_until < now)
+        .where(
+            _d.lease_until.is_not(None),
+            _d.lease_until < now,
+            _d.state == TransportState.DELIVERING.value,
+        )
+        .order_by(_d.lease_until)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -163,7 +184,7 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
     """Documents that match, newest first."""
     doc = documents.c
     wanted = select(*documents.c).order_by(doc.pk.desc()).limit(query.limit)
-    for word in query.text.split():
+    for word in fold(query.text).split():
         wanted = wanted.where(doc.search.contains(word, autoescape=True))
     if query.document_id:
         wanted = wanted.where(doc.document_id == query.document_id)
@@ -175,7 +196,9 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
         wanted = wanted.where(doc.created_at < query.until)
     if query.after:
         wanted = wanted.where(doc.pk < query.after)
-    of_document = _d.document_pk == doc.pk
+    # Copies of the document itself; reports about it are deliveries too, to its sender.
+    of_kind = and_(packages.c.id == _d.package_id, packages.c.kind == DOCUMENT)
+    of_document = and_(_d.document_pk == doc.pk, exists().where(of_kind))
     if query.recipient:
         wanted = wanted.where(exists().where(and_(of_document, _d.recipient == query.recipient)))
     if query.state:
@@ -184,9 +207,12 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
         sent = exists().where(
             packages.c.document_pk == doc.pk, packages.c.connection_id == query.connection_id
         )
-        # What was withdrawn or not offered yet is not the recipient's to see.
+        # What was withdrawn or did not get there yet is not the recipient's to see.
         received = exists().where(
-            of_document, _d.connection_id == query.connection_id, _d.offered_at.is_not(None)
+            of_document,
+            _d.connection_id == query.connection_id,
+            or_(_d.offered_at.is_not(None), _d.delivered_at.is_not(None)),
+            _d.state != TransportState.WITHDRAWN.value,
         )
         wanted = wanted.where(or_(sent, received))
     return wanted

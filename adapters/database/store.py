@@ -26,8 +26,18 @@ Work = Callable[[Transaction], Awaitable[T]]
 
 #: PostgreSQL's codes for "run it again": serialization, deadlock, lock not available, start-up …
 _AGAIN = {"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "25P03", "53300"}
+#: Classes of codes, and SQLite's words, for "not now": no space, no memory, an I/O error …
+_NOT_NOW = ("53", "58")
+_NOT_NOW_SQLITE = (
+    "database or disk is full",
+    "disk I/O error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+)
 #: Seconds for which a transaction is tried again before the caller hears "unavailable".
 PATIENCE = 8.0
+#: Seconds after which the caller hears "unavailable" although a transaction is still under way.
+ANSWER_WITHIN = 10.0
 
 
 def try_again(error: BaseException) -> bool:
@@ -42,8 +52,24 @@ def try_again(error: BaseException) -> bool:
     return False
 
 
+def is_outage(error: BaseException) -> bool:
+    """Whether the database could not do its work, through no fault of the statement."""
+    if isinstance(error, DBAPIError):
+        code = getattr(error.orig, "sqlstate", None) or ""
+        full = any(words in str(error.orig) for words in _NOT_NOW_SQLITE)
+        return full or code.startswith(_NOT_NOW) or (try_again(error) and not _broken_key(error))
+    return try_again(error)
+
+
+def _broken_key(error: BaseException) -> bool:
+    """Seconds of the same broken constraint are a bug, not an outage."""
+    return isinstance(error, IntegrityError)
+
+
 class SqlDatabase(ABC):
     """What both databases share."""
+
+    answer_within = ANSWER_WITHIN
 
     async def write(self, work: Work[T]) -> T:
         """See the port."""
@@ -91,24 +117,25 @@ class SqlDatabase(ABC):
     async def _patiently(self, once: Callable[[Work[T]], Awaitable[T]], work: Work[T]) -> T:
         """`once`, again after conflicts, for as long as a caller can be kept waiting."""
         try:
+            async with asyncio.timeout(self.answer_within):
+                return await self._again_and_again(once, work)
+        except Exception as error:
+            if is_outage(error):
+                raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+            raise
+
+    async def _again_and_again(self, once: Callable[[Work[T]], Awaitable[T]], work: Work[T]) -> T:
+        try:
             return await once(work)
         except Exception as first:
             if not try_again(first):
                 raise
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(try_again),
-                wait=wait_random_exponential(multiplier=0.02, max=1.0),
-                stop=stop_after_delay(PATIENCE),
-                reraise=True,
-            ):
-                with attempt:
-                    return await once(work)
-        except IntegrityError:
-            # Seconds of the same broken constraint are a bug, not an outage.
-            raise
-        except Exception as error:
-            if try_again(error):
-                raise DatabaseUnavailable(str(error)) from error
-            raise
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(try_again),
+            wait=wait_random_exponential(multiplier=0.02, max=1.0),
+            stop=stop_after_delay(PATIENCE),
+            reraise=True,
+        ):
+            with attempt:
+                return await once(work)
         raise AssertionError("tenacity ended without an answer")

@@ -8,7 +8,7 @@ however many deliveries there are.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -61,7 +61,7 @@ class Time(TypeDecorator[datetime]):
         if value.tzinfo is None:
             raise ValueError(f"naive datetime {value!r} given to the database")
         if dialect.name == "sqlite":
-            return int((value - _EPOCH).total_seconds() * 1_000_000 + 0.5)
+            return (value - _EPOCH) // timedelta(microseconds=1)
         return value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
@@ -69,9 +69,7 @@ class Time(TypeDecorator[datetime]):
         if value is None:
             return None
         if dialect.name == "sqlite":
-            return datetime.fromtimestamp(value // 1_000_000, UTC).replace(
-                microsecond=value % 1_000_000
-            )
+            return _EPOCH + timedelta(microseconds=value)
         return datetime.fromisoformat(value.isoformat()).astimezone(UTC)
 
 
@@ -204,7 +202,7 @@ deliveries = Table(
 
 _RINGING = text("ring_at IS NOT NULL")
 _IN_INBOX = text("state IN ('offered', 'delivering')")
-_IN_BROKER = text("state = 'queued' AND ring_at IS NULL")
+_IN_BROKER = text("state IN ('queued', 'unknown') AND ring_at IS NULL")
 _LEASED = text("lease_until IS NOT NULL")
 Index(
     "ix_deliveries_ring",

@@ -215,7 +215,11 @@ class SqlTransaction:
         await self.connection.execute(
             update(delivery_attempts)
             .where(table.delivery_id == attempt.delivery_id, table.started_at == attempt.started_at)
-            .values(ended_at=attempt.ended_at, outcome=attempt.outcome, detail=attempt.detail)
+            .values(
+                ended_at=attempt.ended_at,
+                outcome=attempt.outcome,
+                detail=rows.storable(attempt.detail),
+            )
         )
 
     async def attempts_of(self, delivery_id: str) -> list[Attempt]:

@@ -163,7 +163,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('deliveries', schema=None) as batch_op:
         batch_op.create_index('ix_deliveries_document', ['document_pk', 'recipient'], unique=False)
-        batch_op.create_index('ix_deliveries_in_broker', ['connection_id', 'lane', 'updated_at'], unique=False, postgresql_where=sa.text("state = 'queued' AND ring_at IS NULL"), sqlite_where=sa.text("state = 'queued' AND ring_at IS NULL"))
+        batch_op.create_index('ix_deliveries_in_broker', ['connection_id', 'lane', 'updated_at'], unique=False, postgresql_where=sa.text("state IN ('queued', 'unknown') AND ring_at IS NULL"), sqlite_where=sa.text("state IN ('queued', 'unknown') AND ring_at IS NULL"))
         batch_op.create_index('ix_deliveries_inbox', ['connection_id', 'lane_rank', 'offered_at', 'id'], unique=False, postgresql_where=sa.text("state IN ('offered', 'delivering')"), sqlite_where=sa.text("state IN ('offered', 'delivering')"))
         batch_op.create_index('ix_deliveries_lease', ['lease_until'], unique=False, postgresql_where=sa.text('lease_until IS NOT NULL'), sqlite_where=sa.text('lease_until IS NOT NULL'))
         batch_op.create_index('ix_deliveries_ring', ['lane_rank', 'fair_key'], unique=False, postgresql_where=sa.text('ring_at IS NOT NULL'), sqlite_where=sa.text('ring_at IS NOT NULL'))
