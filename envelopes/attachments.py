@@ -79,7 +79,7 @@ class AttachmentDecoder:
         self._base64 = Base64Decoder()
         self._outer = Measure()
         self._inner = Measure()
-        self._over: Finding | None = None
+        self._over: tuple[str, int, str] | None = None
         self._unzipper: SingleEntryUnzipper | None = None
         if wrapped is None:
             wrapped = (declared is None or is_zip(declared)) and not is_zip_kind(name or "")
@@ -94,9 +94,9 @@ class AttachmentDecoder:
         self.markup = ""
 
     @property
-    def over_limit(self) -> Finding | None:
-        """The bound that this attachment broke, as soon as it did."""
-        return self._over
+    def over_limit(self) -> bool:
+        """Whether this attachment broke a bound: `close` says which."""
+        return self._over is not None
 
     def feed(self, text: str) -> None:
         """Take the next characters of the content."""
@@ -134,20 +134,14 @@ class AttachmentDecoder:
 
     def _note_over(self, setting: str, limit: int, found: str) -> None:
         if self._over is None:
-            self._over = limit_finding(
-                "ATT-LIMIT",
-                setting_name(setting),
-                limit,
-                found,
-                element=CONTENT_TRANSFER_ENCODED,
-                line=self._line,
-            )
+            self._over = (setting_name(setting), limit, found)
 
     def close(self, declared: str, name: str) -> tuple[DecodedFile | None, list[Finding]]:
         """File (None where it cannot be had) and findings, now that everything is known of it."""
         element = name or CONTENT_TRANSFER_ENCODED
         if self._over is not None:
-            return None, [self._over]
+            over = limit_finding("ATT-LIMIT", *self._over, element=element, line=self._line)
+            return None, [over]
         problem = self._text_problem(element)
         if problem is not None:
             return None, [problem]

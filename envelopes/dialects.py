@@ -236,6 +236,8 @@ _ORDER = {
     parent: {tag: place for place, tag in enumerate(tags)}
     for parent, tags in names.CHILDREN.items()
 }
+#: More findings than these help nobody.
+_MAX_FINDINGS = 200
 _SIGNATURES = frozenset({names.SIGNATURE, names.DIGITAL_SIGNATURE})
 
 
@@ -346,6 +348,8 @@ class _Tidying:
         """Whether the standard knows no such element; noted, since it will not be read."""
         if child.namespace == names.NAMESPACE and child.tag in names.KNOWN:
             return False
+        if len(self.findings) >= _MAX_FINDINGS:
+            return True
         self.findings.append(
             make(
                 "UNKNOWN-ELEMENT",

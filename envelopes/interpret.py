@@ -1,4 +1,9 @@
-"""The canonical tree → the model. The schema has judged the tree: what is demanded is there."""
+"""The canonical tree → the model.
+
+Also of a tree that the schema refused, as far as it goes: what is missing or unreadable is absent
+then. Such a model serves for further checks, so that a clerk sees all faults at once; it is never
+handed on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from envelopes.content_types import is_zip
 from envelopes.findings import Finding
 from envelopes.node import Node
 from envelopes.rule_catalogue import make
+
+_DOC_TYPES = {kind.value: kind for kind in model.BusinessDocType}
 
 
 class Interpreter:
@@ -79,24 +86,23 @@ class Interpreter:
     def _date(self, node: Node | None) -> date | None:
         if node is None or not node.text:
             return None
-        year, month, day = (int(part) for part in node.text.split("/"))
-        try:
-            return date(year, month, day)
-        except ValueError:
-            self._no_such_day(node)
-            return None
+        moment = self._moment(node, "%Y/%m/%d")
+        return moment.date() if moment is not None else None
 
     def _timestamp(self, node: Node | None) -> datetime | None:
         if node is None or not node.text:
             return None
+        return self._moment(node, "%Y/%m/%d %H:%M:%S")
+
+    def _moment(self, node: Node, layout: str) -> datetime | None:
         try:
-            local = datetime.strptime(node.text, "%Y/%m/%d %H:%M:%S")  # noqa: DTZ007 zone follows
+            local = datetime.strptime(node.text, layout)  # noqa: DTZ007 the zone follows
         except ValueError:
-            self._no_such_day(node)
+            self._note_no_such_day(node)
             return None
         return local.replace(tzinfo=model.VIETNAM_TIME)
 
-    def _no_such_day(self, node: Node) -> None:
+    def _note_no_such_day(self, node: Node) -> None:
         self.findings.append(
             make(
                 "SCHEMA",
@@ -110,10 +116,7 @@ class Interpreter:
 
 
 def _required(node: Node, *path: str) -> Node:
-    found = node.first(*path)
-    if found is None:
-        raise ValueError(f"the schema let a package without {'/'.join(path)} pass")
-    return found
+    return node.first(*path) or Node(path[-1])
 
 
 def _party(node: Node) -> model.Party:
@@ -175,7 +178,7 @@ def _business(node: Node | None) -> model.Business:
     if node is None:
         return model.Business()
     return model.Business(
-        doc_type=model.BusinessDocType(node.text_of(names.BUSINESS_DOC_TYPE)),
+        doc_type=_DOC_TYPES.get(node.text_of(names.BUSINESS_DOC_TYPE), model.BusinessDocType.NEW),
         reason=node.text_of(names.BUSINESS_DOC_REASON),
         document_id=node.text_of(names.DOCUMENT_ID),
         paper=_flag(node.text_of(names.PAPER)),
@@ -249,7 +252,7 @@ def _texts(node: Node | None) -> tuple[str, ...]:
 
 
 def _number(text: str) -> int | None:
-    return int(text) if text else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _flag(text: str) -> bool | None:

@@ -20,7 +20,7 @@ from envelopes.interpret import Interpreter
 from envelopes.limits import ReadLimits, setting_name
 from envelopes.model import Attachment, Document, Package, SignatureForm
 from envelopes.node import Node
-from envelopes.reading_checks import check_document, check_status
+from envelopes.reading_checks import check_document, check_status, check_status_code
 from envelopes.rule_catalogue import limit_finding
 from envelopes.validate import validate
 from envelopes.xml_scan import AttachmentSink, ScannedAttachment, Scanner
@@ -127,12 +127,11 @@ class PackageReader:
         kind = _kind(root)
         findings = [*scanner.findings, *normalised.findings]
         findings += validate(root, kind or "document", self._limits)
-        package: Package | None = None
-        if not any(finding.rule == "SCHEMA" for finding in findings):
-            package, more = _interpret(root, kind or "document", scanner.attachments)
-            findings += more
-            if any(finding.rule == "SCHEMA" for finding in more):
-                package = None
+        sound = not any(finding.rule == "SCHEMA" for finding in findings)
+        package, more = _interpret(root, kind or "document", scanner.attachments, sound)
+        findings += more
+        if any(finding.rule == "SCHEMA" for finding in findings):
+            package = None
         return self._result_of(root, normalised, findings, package, kind)
 
     def _result_of(
@@ -283,12 +282,17 @@ def _kind(root: Node) -> Kind | None:
 
 
 def _interpret(
-    root: Node, kind: Kind, scanned: list[ScannedAttachment]
-) -> tuple[Package, list[Finding]]:
+    root: Node, kind: Kind, scanned: list[ScannedAttachment], sound: bool
+) -> tuple[Package | None, list[Finding]]:
+    """Model and further findings; of an unsound package only the findings that still make sense."""
     interpreter = Interpreter()
     if kind == "status":
         report = interpreter.status(root)
+        if not sound:
+            return None, list(check_status_code(report, root))
         return report, [*interpreter.findings, *check_status(report, root)]
     files = [(attachment.node, attachment.file) for attachment in scanned]
     document: Document = interpreter.document(root, files)
+    if not sound:
+        return None, list(check_document(document, root, files_only=True))
     return document, [*interpreter.findings, *check_document(document, root)]

@@ -27,8 +27,22 @@ _MAX_NAME_BYTES = 255
 
 
 def check_status(report: StatusReport, root: Node) -> Iterator[Finding]:
-    """Rules on a status report (Decision 28/2018/QĐ-TTg)."""
-    header = root.first(names.ENVELOPE, names.HEADER, names.MESSAGE_HEADER) or root
+    """Rules on a status report."""
+    header = _header(root)
+    yield from check_status_code(report, root)
+    yield from _check_id_form(
+        report.response_for.document_id,
+        f"{names.MESSAGE_HEADER}/{names.RESPONSE_FOR}/{names.DOCUMENT_ID}",
+        _line(header, names.RESPONSE_FOR, names.DOCUMENT_ID),
+        expect_parts=False,
+    )
+
+
+def check_status_code(report: StatusReport, root: Node) -> Iterator[Finding]:
+    """STATUS-CODE and STATUS-REASON: a known code, with its reason where Decision 28 wants one."""
+    header = _header(root)
+    if not report.status_code:
+        return  # the schema has said so
     codes = status_codes()
     entry = codes.get(report.status_code)
     if entry is None:
@@ -47,17 +61,16 @@ def check_status(report: StatusReport, root: Node) -> Iterator[Finding]:
             found=f"{entry.code} ({entry.vi})",
             allowed="lý do / a reason",
         )
-    yield from _check_id_form(
-        report.response_for.document_id,
-        f"{names.MESSAGE_HEADER}/{names.RESPONSE_FOR}/{names.DOCUMENT_ID}",
-        _line(header, names.RESPONSE_FOR, names.DOCUMENT_ID),
-        expect_parts=False,
-    )
 
 
-def check_document(document: Document, root: Node) -> Iterator[Finding]:
-    """Rules on a document package that hold everywhere."""
-    for check in _DOCUMENT_CHECKS:
+def check_document(
+    document: Document, root: Node, *, files_only: bool = False
+) -> Iterator[Finding]:
+    """Rules on a document package that hold everywhere.
+
+    `files_only`: only those on files, for a package whose header the schema refused.
+    """
+    for check in _FILE_CHECKS if files_only else (*_HEADER_CHECKS, *_FILE_CHECKS):
         yield from check(document, root)
 
 
@@ -194,8 +207,9 @@ def check_reply(document: Document, root: Node) -> Iterator[Finding]:
 def check_files_complete(document: Document, root: Node) -> Iterator[Finding]:
     """FILE-COMPLETE: manifest and attachments name the same files, each once."""
     references, attachments = document.references, document.attachments
-    carried = [file.content_id for file in attachments]
-    listed = [reference.content_id for reference in references]
+    carried = {file.content_id for file in attachments}
+    listed = {reference.content_id for reference in references}
+    seen: set[str] = set()
     manifest = root.first(names.ENVELOPE, names.BODY, names.MANIFEST)
     for number, reference in enumerate(references):
         line = manifest.children[number].line if manifest else None
@@ -208,13 +222,15 @@ def check_files_complete(document: Document, root: Node) -> Iterator[Finding]:
                 found=reference.content_id,
                 allowed=f"<{names.ATTACHMENT}> ContentId={reference.content_id}",
             )
-        if reference.content_id in listed[:number]:
+        if reference.content_id in seen:
             yield _twice(reference.content_id, names.REFERENCE, line)
+        seen.add(reference.content_id)
     encoded = root.first(names.ATTACHMENT_ENCODED)
     nodes = encoded.children if encoded else []
+    seen.clear()
     for number, file in enumerate(attachments):
         line = nodes[number].line if number < len(nodes) else None
-        if file.content_id not in listed:
+        if file.content_id and file.content_id not in listed:
             yield make(
                 "FILE-COMPLETE",
                 "unlisted",
@@ -224,8 +240,9 @@ def check_files_complete(document: Document, root: Node) -> Iterator[Finding]:
                 allowed=f"<{names.REFERENCE}> ContentId={file.content_id}",
                 severity=Severity.WARN,
             )
-        if file.content_id in carried[:number]:
+        if file.content_id in seen:
             yield _twice(file.content_id, names.ATTACHMENT, line)
+        seen.add(file.content_id)
 
 
 def _twice(content_id: str, element: str, line: int | None) -> Finding:
@@ -276,11 +293,11 @@ def check_business(document: Document, root: Node) -> Iterator[Finding]:
         )
 
 
-_DOCUMENT_CHECKS: tuple[Callable[[Document, Node], Iterator[Finding]], ...] = (
+_Check = Callable[[Document, Node], Iterator[Finding]]
+_HEADER_CHECKS: tuple[_Check, ...] = (
     check_document_id,
     check_register_fields,
     check_reply,
-    check_files_complete,
-    check_file_names,
     check_business,
 )
+_FILE_CHECKS: tuple[_Check, ...] = (check_files_complete, check_file_names)

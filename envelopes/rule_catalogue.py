@@ -6,12 +6,16 @@ in `envelopes.rule_sentences`. A profile may change a severity later; the one he
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from envelopes.findings import Finding, Sentence, Severity
 from envelopes.rule import Rule
 from envelopes.rule_sentences import ALL_RULES
-from identifiers.texts import quote
+from identifiers.texts import QUOTE_LIMIT, quote
+
+#: Characters that are not seen but change how the text around them is read.
+_DECEIVING = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 #: Every rule by id.
 RULES: Mapping[str, Rule] = {entry.id: entry for entry in ALL_RULES}
@@ -40,8 +44,8 @@ def make(
     """
     entry = RULES[rule_id]
     template = entry.variants[variant] if variant else entry.sentence
-    shown = {name: quote(str(value)) for name, value in values.items()}
-    shown.update(element=quote(element), found=quote(str(found)), allowed=str(allowed))
+    shown = {name: _shown(value) for name, value in values.items()}
+    shown.update(element=_shown(element), found=_shown(found), allowed=str(allowed))
     vi, en = template.vi.format_map(shown), template.en.format_map(shown)
     if line is not None:
         vi, en = f"Dòng {line}: {vi}", f"Line {line}: {en}"
@@ -55,6 +59,15 @@ def make(
         allowed=str(allowed),
         source=entry.source,
     )
+
+
+def _shown(value: object) -> str:
+    """Foreign text fit for a sentence: short, printable, and in the direction that it reads."""
+    text = str(value)
+    if _DECEIVING.search(text):
+        text = _DECEIVING.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+    # Cut before quoting: a hostile text may be a megabyte long.
+    return quote(text[: 2 * QUOTE_LIMIT])
 
 
 def limit_finding(

@@ -32,6 +32,8 @@ PIECE_BYTES = 128 * 1024
 #: Text is handed over in strings of at most this many bytes.
 _TEXT_BUFFER = 256 * 1024
 _WHITE = " \t\r\n"
+#: How much is kept of text that stands beside elements.
+_MIXED_CHARS = 200
 
 #: `(content_id, index) -> writer or None`: who wants the decoded bytes of an attachment.
 AttachmentSink = Callable[[str, int], Writer | None]
@@ -282,7 +284,7 @@ class Scanner:
         decoder = self._decoder
         if decoder is not None:
             decoder.feed(text)
-            if decoder.over_limit is not None:
+            if decoder.over_limit:
                 self.stopped = True
                 raise _StopReading
             return
@@ -299,8 +301,14 @@ class Scanner:
         text = "".join(self._texts)
         self._texts.clear()
         self._text_chars = 0
-        if self._open:
-            self._open[-1].text += text
+        if not self._open:
+            return
+        node = self._open[-1]
+        if not node.children:
+            node.text = text
+        elif len(node.text) < _MIXED_CHARS:
+            # Text between elements is refused whatever it says: the start of it will do.
+            node.text += text.strip(_WHITE)[:_MIXED_CHARS]
 
     def _end(self, _name: str) -> None:
         if self._texts:
@@ -311,7 +319,7 @@ class Scanner:
             self._decoder = None
             return
         node.text = node.text.strip(_WHITE)
-        if node.commented:
+        if node.commented and len(self.findings) < self.limits.max_findings:
             self.findings.append(xml_problems.comment_finding(node))
         if node.tag == ATTACHMENT and len(self._open) == 2 and self.attachments:
             self._settle_attachment(self.attachments[-1])
@@ -324,7 +332,7 @@ class Scanner:
         attachment.seen_content = True
         node = attachment.node
         declared, name = node.text_of(CONTENT_TYPE), node.text_of(ATTACHMENT_NAME)
-        if self.stopped and decoder.over_limit is None:
+        if self.stopped and not decoder.over_limit:
             return
         attachment.file, findings = decoder.close(declared, name)
         self.findings.extend(findings)
