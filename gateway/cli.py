@@ -1,5 +1,0 @@
-"""Command line of lienthong."""
-
-
-def main() -> None:
-    """Entry point."""

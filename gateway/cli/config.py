@@ -1,0 +1,140 @@
+"""`lienthong config …`: are the settings right, and is everything there that they name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from adapters.database import SchemaState, is_sqlite, open_database
+from gateway.app import make_broker
+from gateway.cli.context import State, json_option, pass_state
+from gateway.cli.failures import REFUSED, causes
+from gateway.cli.output import print_json, show, size_text
+from gateway.settings import MIB, ROLES, Settings, example_toml, load_settings, problems_between
+
+#: Seconds that one look may take.
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One thing that was looked at."""
+
+    part: str
+    ok: bool
+    detail: str
+
+
+@click.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command()
+def example() -> None:
+    """Print a TOML file with every setting, its default and what it is for."""
+    click.echo(example_toml(), nl=False)
+
+
+@config.command()
+@json_option
+@pass_state
+async def check(state: State, as_json: bool) -> None:
+    """Look at the settings, the data folder, the database and the broker; exit 1 on trouble."""
+    looks = await look_at_all(state.config)
+    if as_json:
+        items = [{"part": look.part, "ok": look.ok, "detail": look.detail} for look in looks]
+        print_json({"ok": all(look.ok for look in looks), "items": items})
+    else:
+        for look in looks:
+            show(f"{'ok     ' if look.ok else 'TROUBLE'}  {look.part:<9} {look.detail}")
+    if not all(look.ok for look in looks):
+        raise click.exceptions.Exit(REFUSED)
+
+
+async def look_at_all(file: Path | None) -> list[Look]:
+    """Everything, one after the other; without settings nothing else can be looked at."""
+    from gateway.settings import SettingsProblem
+
+    try:
+        settings = load_settings(file)
+    except SettingsProblem as error:
+        return [Look("settings", False, "; ".join(str(error).splitlines()))]
+    problems = problems_between(settings, ROLES)
+    source = str(file) if file else "environment and defaults"
+    return [
+        Look("settings", not problems, "; ".join(problems) or source),
+        await _bounded("data", _data, settings),
+        await _bounded("database", _database, settings),
+        await _bounded("broker", _broker, settings),
+    ]
+
+
+async def _bounded(
+    part: str, look: Callable[[Settings], Awaitable[Look]], settings: Settings
+) -> Look:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await look(settings)
+    except TimeoutError:
+        return Look(part, False, f"no answer within {PATIENCE:g} seconds")
+    except Exception as error:
+        return Look(part, False, " ".join(causes(error).split()))
+
+
+async def _data(settings: Settings) -> Look:
+    """The data folder, or the nearest one above in which it would be made."""
+    return await asyncio.to_thread(_data_folder, settings)
+
+
+def _data_folder(settings: Settings) -> Look:
+    folder = settings.data_dir.resolve()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    if not existing.is_dir():
+        return Look("data", False, f"{existing} is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Look("data", False, f"{existing} cannot be written to")
+    free = shutil.disk_usage(existing).free
+    made = "" if existing == folder else ", will be made"
+    wanted = settings.min_free_mib * MIB
+    detail = f"{folder}{made}, {size_text(free)} free"
+    if free < wanted:
+        return Look("data", False, f"{detail}; min_free_mib asks for {size_text(wanted)}")
+    return Look("data", True, detail)
+
+
+async def _database(settings: Settings) -> Look:
+    url = settings.effective_database_url
+    if is_sqlite(url) and not await asyncio.to_thread(_sqlite_exists, url):
+        return Look("database", True, "SQLite, will be made at the first start")
+    database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
+    try:
+        server, schema = await database.ping(), await database.schema_state()
+    finally:
+        await database.close()
+    detail = f"{server}, schema {schema}"
+    if schema is SchemaState.OLDER:
+        return Look("database", False, f"{detail}: run lienthong database migrate")
+    return Look("database", schema is not SchemaState.NEWER, detail)
+
+
+def _sqlite_exists(url: str) -> bool:
+    return Path(url.partition("///")[2].partition("?")[0]).exists()
+
+
+async def _broker(settings: Settings) -> Look:
+    if settings.embedded_broker:
+        return Look("broker", True, "embedded, in the service's process")
+    broker = make_broker(settings)
+    try:
+        await broker.start()
+        health = await broker.health()
+    finally:
+        await broker.close()
+    return Look("broker", health.ok, health.detail)

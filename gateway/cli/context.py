@@ -1,0 +1,87 @@
+"""What every command is given: settings, verbosity, language; and the options many share."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+LANGUAGES = ("vi", "en")
+
+
+@dataclass(slots=True)
+class State:
+    """The global options; the settings are read when a command wants them."""
+
+    config: Path | None = None
+    verbose: bool = False
+    #: None: nobody asked for a language.
+    language: str | None = None
+    _settings: Settings | None = field(default=None, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; raises `SettingsProblem`."""
+        if self._settings is None:
+            from gateway.settings import load_settings
+
+            self._settings = load_settings(self.config)
+        return self._settings
+
+
+def pass_state(function: Callable[Concatenate[State, P], Any]) -> Callable[P, Any]:
+    """Give a command the `State`; run it in an event loop when it is a coroutine."""
+
+    @click.pass_context
+    def run(ctx: click.Context, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        result = function(ctx.ensure_object(State), *args, **kwargs)
+        return asyncio.run(result) if isinstance(result, Coroutine) else result
+
+    return update_wrapper(run, function)
+
+
+def json_option(function: F) -> F:
+    """`--json`: the result as one JSON document."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+    )(function)
+
+
+def operator_option(function: F) -> F:
+    """`--operator`: who does it, for the event log."""
+    return click.option(
+        "--operator",
+        envvar="LIENTHONG_OPERATOR",
+        show_envvar=True,
+        default=_me,
+        show_default="your user name",
+        callback=_operator,
+        help="Who does it, for the log.",
+    )(function)
+
+
+def _me() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user without a name.
+        return "unknown"
+
+
+def _operator(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    name = value.strip()
+    if not (0 < len(name) <= 100 and name.isprintable()):
+        raise click.BadParameter("write 1 to 100 printable characters")
+    return name

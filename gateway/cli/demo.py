@@ -1,0 +1,23 @@
+"""`lienthong demo`: one document, three agencies, the whole road."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gateway.cli.context import LANGUAGES, State, pass_state
+
+
+@click.command()
+@click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the story. Default: en.")
+@pass_state
+def demo(state: State, lang: str | None) -> None:
+    """Run the whole road on this machine, in a temporary folder; leaves nothing behind.
+
+    A province sends a document to two agencies: one takes it and works on it, the other refuses it,
+    and the sender reads what became of it. Every step is printed with the command that does it.
+    """
+    from gateway.demo import run_demo
+
+    sys.exit(run_demo(lang or state.language or "en", verbose=state.verbose))

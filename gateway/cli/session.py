@@ -1,0 +1,64 @@
+"""The database as commands use it: opened, its schema looked at, the use cases put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from adapters.database import RegistryStore, SchemaState, SqlDatabase, is_sqlite, open_database
+from gateway.cli.failures import WRONG_USE, Failure
+from gateway.settings import Settings
+from routing.route_table import Connection, RouteTable
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open database and its registry at the newest version."""
+
+    settings: Settings
+    database: SqlDatabase
+    registry: RegistryStore
+    routes: RouteTable
+
+    def connection_named(self, name: str) -> Connection | None:
+        """The connection of this name."""
+        found = (known for known in self.routes.connections.values() if known.name == name)
+        return next(found, None)
+
+    def connection_name(self, connection_id: str | None) -> str:
+        """A connection's name for people; empty for none."""
+        connection = self.routes.connections.get(connection_id or "")
+        return connection.name if connection else (connection_id or "")
+
+
+@asynccontextmanager
+async def open_session(settings: Settings) -> AsyncIterator[Session]:
+    """Open the database; an empty SQLite gets its schema, anything else must be up to date.
+
+    Raises `Failure`, `DatabaseProblem`, `DatabaseUnavailable`.
+    """
+    url = settings.effective_database_url
+    database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
+    try:
+        await _check_schema(database, sqlite=is_sqlite(url))
+        registry = RegistryStore(database)
+        yield Session(settings, database, registry, RouteTable(await registry.load()))
+    finally:
+        await database.close()
+
+
+async def _check_schema(database: SqlDatabase, *, sqlite: bool) -> None:
+    state = await database.schema_state()
+    if state is SchemaState.CURRENT:
+        return
+    if state is SchemaState.EMPTY and sqlite:
+        await database.migrate()
+        return
+    if state is SchemaState.NEWER:
+        # Says what to do.
+        await database.migrate()
+    raise Failure(
+        f"The database's schema is {state}. Make a backup, then run: lienthong database migrate",
+        WRONG_USE,
+    )

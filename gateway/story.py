@@ -1,0 +1,236 @@
+"""A document's story: the event log told in sentences that a clerk understands.
+
+Pure: events, packages and deliveries in, lines out. A chapter for the document as a whole, then one
+for each recipient, each in the order of the log. Steps that only concern the gateway's inside
+(relayed, rung again) are marked technical, for who wants them. The sentences are in
+`gateway.story_sentences`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from envelopes.findings import Sentence
+from envelopes.model import VIETNAM_TIME
+from gateway import story_sentences as tell
+from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
+from routing.states import ReportEffect
+
+#: What only concerns the inside of the gateway.
+TECHNICAL = frozenset(
+    {
+        "delivery.accepted",
+        "delivery.relayed",
+        "delivery.ring-again",
+        "delivery.attempted",
+        "delivery.interrupted",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that happened."""
+
+    at: datetime
+    type: str
+    actor: str
+    sentence: Sentence
+    technical: bool
+    package_id: str | None
+    delivery_id: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready data; part of `lienthong trace --json`."""
+        return {
+            "at": self.at.isoformat(),
+            "type": self.type,
+            "actor": self.actor,
+            "vi": self.sentence.vi,
+            "en": self.sentence.en,
+            "technical": self.technical,
+            "packageId": self.package_id,
+            "deliveryId": self.delivery_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What happened with one recipient, and how it stands now; all versions together."""
+
+    recipient: str
+    name: str
+    lines: tuple[Line, ...]
+    standing: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All of it."""
+
+    title: Sentence
+    document_id: str
+    document_pk: str | None
+    lines: tuple[Line, ...]
+    chapters: tuple[Chapter, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready data; part of `lienthong trace --json`."""
+        return {
+            "documentId": self.document_id,
+            "documentPk": self.document_pk,
+            "title": {"vi": self.title.vi, "en": self.title.en},
+            "lines": [line.as_dict() for line in self.lines],
+            "recipients": [
+                {
+                    "recipient": chapter.recipient,
+                    "name": chapter.name,
+                    "standing": {"vi": chapter.standing.vi, "en": chapter.standing.en},
+                    "lines": [line.as_dict() for line in chapter.lines],
+                }
+                for chapter in self.chapters
+            ],
+        }
+
+    def text(self, language: str, *, technical: bool = False) -> Iterator[str]:
+        """The story as lines of text, times in Vietnam time (UTC+7)."""
+        yield self.title.in_language(language)
+        yield from _text(self.lines, language, technical)
+        for chapter in self.chapters:
+            yield ""
+            yield f"{chapter.recipient}  {chapter.name}"
+            yield from _text(chapter.lines, language, technical)
+            yield f"  = {chapter.standing.in_language(language)}"
+
+
+def _text(lines: Iterable[Line], language: str, technical: bool) -> Iterator[str]:
+    form = "%d/%m/%Y %H:%M:%S" if language == "vi" else "%Y-%m-%d %H:%M:%S"
+    for line in lines:
+        if technical or not line.technical:
+            at = line.at.astimezone(VIETNAM_TIME).strftime(form)
+            yield f"  {at}  {line.sentence.in_language(language)}"
+
+
+def story_of(
+    document: DocumentRecord | None,
+    events: Sequence[Event],
+    packages: Sequence[PackageRecord],
+    deliveries: Sequence[Delivery],
+    connection_name: Callable[[str | None], str],
+) -> Story:
+    """Tell the story of a document, or of packages about a document that is not known here."""
+    return _Teller(document, events, packages, deliveries, connection_name).tell()
+
+
+class _Teller:
+    """Who is who, for finding each event's chapter and words."""
+
+    def __init__(
+        self,
+        document: DocumentRecord | None,
+        events: Sequence[Event],
+        packages: Sequence[PackageRecord],
+        deliveries: Sequence[Delivery],
+        connection_name: Callable[[str | None], str],
+    ) -> None:
+        self._document = document
+        self._events = sorted(events, key=lambda event: event.seq)
+        self._packages = {package.id: package for package in packages}
+        self._deliveries = {delivery.id: delivery for delivery in deliveries}
+        self._connection_name = connection_name
+        self._recipients: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            package = self._packages.get(delivery.package_id)
+            if package is None or package.kind == DOCUMENT:
+                self._recipients.setdefault(delivery.recipient, []).append(delivery)
+        #: Status packages that a report event speaks of already.
+        self._reported = {
+            event.data.get("statusPackage") for event in events if event.type.startswith("report.")
+        }
+
+    def tell(self) -> Story:
+        told: dict[str, list[Line]] = {recipient: [] for recipient in self._recipients}
+        head: list[Line] = []
+        for event in self._events:
+            told.get(self._chapter_of(event), head).append(self._line(event))
+        first = next(iter(self._packages.values()), None)
+        return Story(
+            title=tell.title(self._document, first),
+            document_id=_document_id(self._document, first),
+            document_pk=self._document.pk if self._document else None,
+            lines=tuple(head),
+            chapters=tuple(
+                Chapter(
+                    recipient=rows[-1].recipient_organ_id,
+                    name=rows[-1].recipient_name,
+                    lines=tuple(told[recipient]),
+                    standing=tell.standing(rows[-1]),
+                )
+                for recipient, rows in self._recipients.items()
+            ),
+        )
+
+    def _chapter_of(self, event: Event) -> str:
+        """The recipient that an event is about; empty for the document as a whole."""
+        delivery = self._deliveries.get(event.delivery_id or "")
+        package = self._packages.get(event.package_id or "")
+        if package is not None and package.kind == STATUS:
+            return self._reporter(package, delivery)
+        return delivery.recipient if delivery is not None else ""
+
+    def _reporter(self, package: PackageRecord, delivery: Delivery | None) -> str:
+        """The recipient that a status package is about, whoever wrote it."""
+        about = package.summary.get("about")
+        if about is not None:
+            for recipient, rows in self._recipients.items():
+                if about in (row.recipient_organ_id for row in rows):
+                    return recipient
+        if package.sender in self._recipients:
+            return package.sender
+        return delivery.recipient if delivery is not None else ""
+
+    def _line(self, event: Event) -> Line:
+        delivery = self._deliveries.get(event.delivery_id or "")
+        package = self._packages.get(event.package_id or "")
+        return Line(
+            at=event.at,
+            type=event.type,
+            actor=event.actor,
+            sentence=self._sentence(event, package, delivery),
+            technical=self._technical(event, package),
+            package_id=event.package_id,
+            delivery_id=event.delivery_id,
+        )
+
+    def _technical(self, event: Event, package: PackageRecord | None) -> bool:
+        if event.type in TECHNICAL:
+            return True
+        if package is None or package.kind == DOCUMENT:
+            return event.type == f"report.{ReportEffect.REPEATED}"
+        # A report's own way back: of interest is that it was sent and that it arrived.
+        if event.type == "package.accepted":
+            return package.id in self._reported
+        return event.type in ("delivery.offered", "delivery.fetched", "delivery.fetched-again")
+
+    def _sentence(
+        self, event: Event, package: PackageRecord | None, delivery: Delivery | None
+    ) -> Sentence:
+        actor = tell.actor(event.actor)
+        if event.type == "package.accepted":
+            return tell.accepted(event, package, actor)
+        if event.type.startswith("report."):
+            who = delivery.recipient_name if delivery else ""
+            return tell.report(event, who)
+        if package is not None and package.kind == STATUS:
+            return tell.report_on_its_way(event, package, delivery, actor)
+        name = self._connection_name(delivery.connection_id) if delivery else ""
+        return tell.happening(event, actor, name)
+
+
+def _document_id(document: DocumentRecord | None, package: PackageRecord | None) -> str:
+    if document is not None:
+        return document.document_id
+    return package.document_id if package is not None else ""
