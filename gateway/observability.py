@@ -47,7 +47,11 @@ def configure_logging(log_format: str, level: str) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()))
+        processors.append(structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Plain: the pretty one prints local variables, which hold documents and secrets.
+                exception_formatter=structlog.dev.plain_traceback,
+            ))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),

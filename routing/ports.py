@@ -212,6 +212,11 @@ class Transaction(Protocol):
     ) -> list[Delivery]:
         """Deliveries of a document's packages, by version; of one recipient or kind if given."""
 
+    async def deliveries_of_documents(
+        self, document_pks: Sequence[str]
+    ) -> list[tuple[Delivery, str | None]]:
+        """All deliveries of these documents by version, each with its package's connection id."""
+
     async def search_deliveries(self, query: DeliveryQuery) -> list[Delivery]:
         """Deliveries that match, newest first."""
 

@@ -118,12 +118,10 @@ def settle_failed(owner: str, ids: Sequence[str], retry_at: datetime) -> Update:
 
 
 def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[Any]:
-    """What waits for a pull connection, with its packages."""
-    columns = [column.label(f"p_{column.name}") for column in packages.c]
+    """What waits for a pull connection."""
     query = (
-        select(*deliveries.c, *columns)
-        .join(packages, packages.c.id == _d.package_id)
-        .where(_d.connection_id == connection_id, _is_in(*IN_INBOX), _d.offered_at.is_not(None))
+        select(*deliveries.c)
+        .where(_d.connection_id == connection_id, _d.state.in_(("offered", "delivering")))
         .order_by(_d.lane_rank, _d.offered_at, _d.id)
         .limit(limit)
     )

@@ -148,6 +148,18 @@ class SqlTransaction:
             query = query.where(deliveries.c.package_id.in_(of_kind))
         return await self._deliveries(query.order_by(deliveries.c.version, deliveries.c.id), lock)
 
+    async def deliveries_of_documents(
+        self, document_pks: Sequence[str]
+    ) -> list[tuple[Delivery, str | None]]:
+        """See the port."""
+        query = (
+            select(*deliveries.c, packages.c.connection_id.label("sent_by"))
+            .join(packages, packages.c.id == deliveries.c.package_id)
+            .where(deliveries.c.document_pk.in_(document_pks))
+            .order_by(deliveries.c.version, deliveries.c.id)
+        )
+        return [(rows.delivery_of(row), row["sent_by"]) for row in await self._all(query)]
+
     async def search_deliveries(self, query: DeliveryQuery) -> list[Delivery]:
         """See the port."""
         return await self._deliveries(statements.search_deliveries(query), lock=False)
@@ -186,14 +198,9 @@ class SqlTransaction:
         self, connection_id: str, after: InboxCursor | None, limit: int
     ) -> list[InboxItem]:
         """See the port."""
-        found = await self._all(statements.inbox(connection_id, after, limit))
-        return [
-            InboxItem(
-                rows.delivery_of(row),
-                rows.package_of({name[2:]: row[name] for name in row if name.startswith("p_")}),
-            )
-            for row in found
-        ]
+        waiting = await self._deliveries(statements.inbox(connection_id, after, limit), lock=False)
+        of_ids = await self.get_packages(list({row.package_id for row in waiting}))
+        return [InboxItem(row, of_ids[row.package_id]) for row in waiting]
 
     async def lost_rings(self, before: datetime, limit: int) -> list[Delivery]:
         """See the port."""

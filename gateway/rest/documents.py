@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from aiohttp import web
 
 from gateway.rest import encode
@@ -21,16 +23,20 @@ async def search(request: web.Request) -> web.StreamResponse:
     routes = await gateway.registry.routes()
     query = _query(request, asker, routes)
 
-    async def read(tx: Transaction) -> list[tuple[DocumentRecord, list[Delivery]]]:
-        found = await tx.search_documents(query)
-        return [(record, await _visible(tx, record.pk, asker)) for record in found]
+    async def read(tx: Transaction) -> tuple[list[DocumentRecord], list[Delivery]]:
+        records = await tx.search_documents(query)
+        rows = await tx.deliveries_of_documents([record.pk for record in records])
+        return records, [row for row, sent_by in rows if _may_see(row, sent_by, asker)]
 
-    found = await gateway.database.read(read)
+    found, seen = await gateway.database.read(read)
+    of_document: dict[str | None, list[Delivery]] = defaultdict(list)
+    for row in seen:
+        of_document[row.document_pk].append(row)
     more = len(found) == query.limit
     return encode.answer(
         {
-            "items": [encode.document(record, rows) for record, rows in found],
-            "next": found[-1][0].pk if more else None,
+            "items": [encode.document(record, of_document[record.pk]) for record in found],
+            "next": found[-1].pk if more else None,
         }
     )
 
@@ -89,21 +95,18 @@ async def events(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def _visible(tx: Transaction, document_pk: str, asker: Connection) -> list[Delivery]:
-    packages = await tx.packages_of_document(document_pk)
-    rows = await tx.deliveries_of_document(document_pk)
-    return _seen_by(asker, packages, rows, [])[1]
+def _may_see(row: Delivery, sent_by: str | None, asker: Connection) -> bool:
+    """The sender of a package sees all its copies; a recipient sees its own, once offered."""
+    return sent_by == asker.id or (row.connection_id == asker.id and row.offered_at is not None)
 
 
 def _seen_by(
     asker: Connection, packages: list[PackageRecord], rows: list[Delivery], story: list[Event]
 ) -> tuple[list[Event], list[Delivery]]:
-    """The sender of a package sees all its copies; a recipient sees its own, once offered."""
+    """The lines and copies that this connection may see."""
     sent = {package.id for package in packages if package.connection_id == asker.id}
     mine = [
-        row
-        for row in rows
-        if row.package_id in sent or (row.connection_id == asker.id and row.offered_at)
+        row for row in rows if _may_see(row, asker.id if row.package_id in sent else None, asker)
     ]
     ids = {row.id for row in mine}
     seen = [

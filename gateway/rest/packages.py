@@ -30,6 +30,9 @@ from routing.submission import Accepted, RefusalKind, Refused, Submission
 
 log = structlog.get_logger(__name__)
 
+#: Payloads up to this many bytes are answered in one piece.
+SMALL = 1024 * 1024
+
 _STATUS_OF = {
     RefusalKind.INVALID: 422,
     RefusalKind.NOT_THE_SENDER: 403,
@@ -320,37 +323,39 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 
 async def content(request: web.Request) -> web.StreamResponse:
-    """GET /v1/packages/{id}/content: the exact bytes; a recipient's fetch is written down first."""
+    """GET /v1/packages/{id}/content: the exact bytes; a recipient's fetch is written down first.
+
+    The sender may read its own package back; that is no fetch.
+    """
     asker = await connection(request)
     gateway = services(request)
     some_id = id_of(request)
     if some_id is None:
         raise not_found("package", "gói tin")
-    own = await visible_package(gateway, some_id, asker)
-    if own is not None and own[0].connection_id == asker.id:
-        mine = [row for row in own[1] if row.connection_id == asker.id and row.offered_at]
-        if not mine:
-            return _bytes_of(gateway, own[0])
     fetched = await fetch(gateway.database, some_id, asker, clock.now())
     if isinstance(fetched, Fetched):
         for row in fetched.deliveries:
             gateway.metrics.outcomes.labels(asker.name, row.lane.value, "fetched").inc()
-        return _bytes_of(gateway, fetched.package)
+        return await _bytes_of(gateway, fetched.package)
+    own = await visible_package(gateway, some_id, asker)
+    if own is not None and own[0].connection_id == asker.id:
+        return await _bytes_of(gateway, own[0])
     if isinstance(fetched, NotYours):
         raise not_found("package", "gói tin")
     raise Problem(409, "not-readable", fetched.sentence, state=fetched.delivery.state.value)
 
 
-def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResponse:
-    """The payload straight from the disk to the socket."""
-    return web.FileResponse(
-        gateway.payloads.path(package.digest),
-        headers={
-            hdrs.CONTENT_TYPE: "application/xml",
-            hdrs.ETAG: f'"{package.digest}"',
-            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{package.id}.edxml"',
-            hdrs.CACHE_CONTROL: "private, no-store",
-            "X-Content-Type-Options": "nosniff",
-            "X-Correlation-Id": package.correlation_id,
-        },
-    )
+async def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResponse:
+    """The payload: small ones in one piece, large ones streamed from the disk."""
+    headers = {
+        hdrs.CONTENT_TYPE: "application/xml",
+        hdrs.ETAG: f'"{package.digest}"',
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{package.id}.edxml"',
+        hdrs.CACHE_CONTROL: "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Correlation-Id": package.correlation_id,
+    }
+    path = gateway.payloads.path(package.digest)
+    if package.size > SMALL:
+        return web.FileResponse(path, headers=headers)
+    return web.Response(body=await asyncio.to_thread(path.read_bytes), headers=headers)

@@ -1,0 +1,1 @@
+"""Speed and memory, as ratios from one run on one machine. Run with ``make bench``."""
