@@ -97,7 +97,10 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        reads_only = connection.get_execution_options().get("lienthong_read", False)
+        reads_only = bool(connection.get_execution_options().get("lienthong_read", False))
+        if connection.info.get("query_only", False) is not reads_only:
+            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads_only else 'OFF'}")
+            connection.info["query_only"] = reads_only
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
