@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -213,8 +214,10 @@ async def _problem(response: aiohttp.ClientResponse) -> Problem:
 def _unreachable(base: URL, error: BaseException) -> Problem:
     where = str(base).rstrip("/")
     if isinstance(error, aiohttp.ClientConnectorError):
-        detail = f"No service answers at {where} ({error.os_error.strerror or error.os_error})."
-        vi = f"Không có dịch vụ nào trả lời tại {where}."
+        number = error.os_error.errno
+        why = os.strerror(number) if number else str(error.os_error)
+        detail = f"No service answers at {where} ({why}). Does it run?"
+        vi = f"Không có dịch vụ nào trả lời tại {where} ({why}). Dịch vụ đã chạy chưa?"
     elif isinstance(error, TimeoutError):
         detail, vi = f"{where} did not answer in time.", f"{where} không trả lời kịp."
     else:

@@ -111,7 +111,10 @@ class _Demo:
         with tempfile.TemporaryDirectory(prefix="lienthong-demo-") as name:
             folder = Path(name)
             port = _free_port()
-            settings = Settings(data_dir=folder / "data", listen=f"127.0.0.1:{port}")
+            # Defaults alone: what this shell is set up for must not be touched.
+            settings = Settings.model_construct(
+                data_dir=folder / "data", listen=f"127.0.0.1:{port}"
+            )
             url = f"http://{settings.listen}"
             async with _service(settings, folder), open_client(url, "") as probe:
                 await _until_ready(probe, folder)

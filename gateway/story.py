@@ -219,14 +219,14 @@ class _Teller:
         self, event: Event, package: PackageRecord | None, delivery: Delivery | None
     ) -> Sentence:
         actor = tell.actor(event.actor)
+        name = self._connection_name(delivery.connection_id) if delivery else ""
         if event.type == "package.accepted":
             return tell.accepted(event, package, actor)
         if event.type.startswith("report."):
             who = delivery.recipient_name if delivery else ""
             return tell.report(event, who)
         if package is not None and package.kind == STATUS:
-            return tell.report_on_its_way(event, package, delivery, actor)
-        name = self._connection_name(delivery.connection_id) if delivery else ""
+            return tell.report_on_its_way(event, package, name, actor)
         return tell.happening(event, actor, name)
 
 

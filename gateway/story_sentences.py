@@ -212,7 +212,7 @@ def report(event: Event, who: str) -> Sentence:
 
 
 def report_on_its_way(
-    event: Event, package: PackageRecord, delivery: Delivery | None, by: Sentence
+    event: Event, package: PackageRecord, connection: str, by: Sentence
 ) -> Sentence:
     """What happened to a status package on its way to the document's sender."""
     code = _code(package.meaning)
@@ -220,7 +220,12 @@ def report_on_its_way(
         return Sentence(
             f"Bên gửi đã nhận được báo cáo {code.vi}.", f"The sender has the report {code.en}."
         )
-    inner = happening(event, by, delivery.recipient_name if delivery else "")
+    if event.type == "delivery.accepted":
+        return Sentence(
+            f"Báo cáo {code.vi} lên đường về bên gửi.",
+            f"The report {code.en} is on its way to the sender.",
+        )
+    inner = happening(event, by, connection)
     return Sentence(f"Báo cáo {code.vi}: {inner.vi}", f"Report {code.en}: {inner.en}")
 
 

@@ -18,7 +18,7 @@ from identifiers.agency_csv import DoubtfulRow, ImportResult, read_agencies
 from identifiers.organ_id import MalformedOrganId, OrganId
 
 
-@click.group()
+@click.group(short_help="The directory of agencies.")
 def agencies() -> None:
     """The directory of agencies: their codes, old and new, and who serves them."""
 

@@ -27,7 +27,7 @@ LONG = 32 * MIB
 SEVERITIES = ("refuse", "warn", "off")
 
 
-@click.command()
+@click.command(short_help="Check packages without sending them.")
 @click.argument(
     "paths",
     metavar="FILE…",

@@ -31,7 +31,7 @@ class Look:
     detail: str
 
 
-@click.group()
+@click.group(short_help="Check the settings, print an example.")
 def config() -> None:
     """The settings."""
 

@@ -20,7 +20,7 @@ from routing.route_table import Connection, ConnectionStatus
 LONGEST_OVERLAP = 24 * 90.0
 
 
-@click.group()
+@click.group(short_help="Partners' software and their tokens.")
 def connections() -> None:
     """Partners' software: one QLVB or one axis, the agencies it serves, its tokens."""
 

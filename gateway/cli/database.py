@@ -9,7 +9,7 @@ from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.output import print_json, show
 
 
-@click.group()
+@click.group(short_help="Migrate the schema.")
 def database() -> None:
     """The database's schema."""
 

@@ -25,7 +25,7 @@ from routing.states import TransportState
 Step = Callable[[DeadLetters, Session, str], Awaitable[Answer]]
 
 
-@click.group()
+@click.group(short_help="Look at deliveries and decide.")
 def deliveries() -> None:
     """One package for one recipient: where it is, and an operator's decisions."""
 

@@ -9,7 +9,7 @@ import click
 from gateway.cli.context import LANGUAGES, State, pass_state
 
 
-@click.command()
+@click.command(short_help="Run the whole road on this machine.")
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the story. Default: en.")
 @pass_state
 def demo(state: State, lang: str | None) -> None:

@@ -21,7 +21,7 @@ from gateway.client import Content, GatewayClient, Problem
 PAGE = 1000
 
 
-@click.command()
+@click.command(short_help="List what waits for you.")
 @click.option(
     "--wait",
     type=click.IntRange(0, 300),
@@ -79,7 +79,7 @@ async def _pages(client: GatewayClient, limit: int, wait: int) -> dict[str, Any]
     return {"items": items, "next": cursor}
 
 
-@click.command()
+@click.command(short_help="Fetch a package, byte for byte.")
 @click.argument("id", metavar="ID")
 @click.option(
     "-o",
@@ -139,7 +139,7 @@ def _put(file: Any, output: Path | None) -> None:
         os.close(folder)
 
 
-@click.command()
+@click.command(short_help="Say that you have a package.")
 @click.argument("id", metavar="ID")
 @remote_options
 @json_option

@@ -69,11 +69,13 @@ def end(problem: Problem, state: State, as_json: bool) -> NoReturn:
 
 def problem_lines(problem: Problem, language: str | None) -> list[str]:
     """A problem as text: what, why, each finding, what else is known."""
-    status = f" ({problem.status})" if problem.status else ""
-    lines = [f"{problem.title}{status}"]
-    if language != "en" and problem.detail_vi:
+    if problem.status == 0:
+        return [problem.detail_vi if language == "vi" and problem.detail_vi else problem.detail]
+    lines = [f"{problem.title} ({problem.status})"]
+    told = {text for one in problem.findings for text in (one.get("sentence") or {}).values()}
+    if language != "en" and problem.detail_vi not in told:
         lines.append(problem.detail_vi)
-    if language != "vi" or not problem.detail_vi:
+    if (language != "vi" or not problem.detail_vi) and problem.detail not in told:
         lines.append(problem.detail)
     for finding in problem.findings:
         lines += finding_lines(finding, language)

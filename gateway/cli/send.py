@@ -13,7 +13,7 @@ from gateway.cli.output import print_fields, print_json, print_table, say, sente
 from gateway.cli.remote import connect, finding_lines, remote_options, unless_problem
 
 
-@click.command()
+@click.command(short_help="Hand in a package.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--correlation-id", default="", help="Your own id, to be found again in all logs.")
 @remote_options
@@ -28,7 +28,7 @@ async def send(
     _print_accepted(answer, state, as_json)
 
 
-@click.command()
+@click.command(short_help="Report what became of a document.")
 @click.argument("id", metavar="ID")
 @click.option(
     "--status",

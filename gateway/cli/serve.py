@@ -19,7 +19,7 @@ def _roles(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
     return [role for role in ROLES if role in names] or list(ROLES)
 
 
-@click.command()
+@click.command(short_help="Run the service.")
 @click.option(
     "--role",
     "roles",

@@ -23,7 +23,7 @@ class _Material:
     deliveries: list[Delivery]
 
 
-@click.command()
+@click.command(short_help="Tell what happened to a document.")
 @click.argument("document")
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the story. Default: vi.")
 @click.option("-v", "--verbose", is_flag=True, help="Technical steps too.")
