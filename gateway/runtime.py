@@ -104,6 +104,7 @@ class Roles:
             owner=services.owner,
             now=clock.now(),
             spread=clock.spread(),
+            claim_for=timedelta(seconds=services.settings.relay_claim_seconds),
         )
         services.metrics.relayed.labels("confirmed").inc(report.confirmed)
         services.metrics.relayed.labels("unconfirmed").inc(report.unconfirmed)

@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         ge=0.01,
         description="How often the relay looks for work that other processes recorded.",
     )
+    relay_claim_seconds: float = Field(
+        60.0,
+        ge=0.1,
+        description="How long doorbells that a relay was about to ring wait for it if it dies.",
+    )
     shutdown_seconds: float = Field(
         20.0,
         ge=0.1,

@@ -49,11 +49,12 @@ async def relay_once(
     spread: float,
     batch: int = BATCH,
     window: int = WINDOW,
+    claim_for: timedelta = CLAIM,
 ) -> RelayReport:
     """Publish one batch of due doorbells and note what the broker confirmed."""
 
     async def claim(tx: Transaction) -> list[Delivery]:
-        return await tx.claim_rings(owner, now, now + CLAIM, batch, window)
+        return await tx.claim_rings(owner, now, now + claim_for, batch, window)
 
     claimed = await database.write(claim)
     if not claimed:
