@@ -94,6 +94,9 @@ class RegistryStore:
         async def write(tx: Transaction) -> NameTaken | CodesTaken | None:
             sql = _connection(tx)
             known = (await load_registry(sql)).connections
+            if any(other.id == connection.id for other in known):
+                # This very transaction was committed before, and its answer was lost.
+                return None
             if any(other.name == connection.name for other in known):
                 return NameTaken(connection.name)
             taken = prefixes_taken(known, connection.agencies)

@@ -10,6 +10,7 @@ import pytest
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from routing.lanes import Lane
 from routing.ports import Broker, Doorbell, PublishOutcome
+from tests.support.doorbells import Recorder, bells
 from tests.support.servers import wait_until_async
 
 MakeBroker = Callable[[], Broker]
@@ -34,37 +35,6 @@ async def broker(make_broker: MakeBroker) -> AsyncIterator[Broker]:
     await broker.start()
     yield broker
     await broker.close()
-
-
-def bells(
-    count: int, connection: str = "qlvb-a", lane: Lane = Lane.ORDINARY, start: int = 0
-) -> list[Doorbell]:
-    """Numbered doorbells for one connection and lane."""
-    numbers = range(start, start + count)
-    return [Doorbell(f"{connection}-{lane}-{n}", connection, lane, f"trace-{n}") for n in numbers]
-
-
-class Recorder:
-    """A handler that remembers its batches; it waits while its gate is closed."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[Doorbell]] = []
-        self.ended = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def __call__(self, doorbells: Sequence[Doorbell]) -> None:
-        self.batches.append(list(doorbells))
-        await self.gate.wait()
-        self.ended += 1
-
-    @property
-    def seen(self) -> list[Doorbell]:
-        return [doorbell for batch in self.batches for doorbell in batch]
-
-    async def wait_for(self, count: int, deadline: float = 15.0) -> None:
-        what = f"{count} doorbells"
-        await wait_until_async(lambda: len(self.seen) >= count, deadline, what)
 
 
 async def test_doorbell_arrives_as_it_was_published(broker: Broker) -> None:

@@ -47,7 +47,7 @@ async def test_package_round_trip(database: SqlDatabase) -> None:
     )
     kept = package(
         findings=(finding,),
-        summary={"subject": "«Ơ» \\ \" \n", "attachments": [{"size": 2**40, "name": None}]},
+        summary={"subject": '«Ơ» \\ " \n', "attachments": [{"size": 2**40, "name": None}]},
         size=2**40,
         lane=Lane.URGENT,
         received_at=datetime(2026, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
@@ -258,7 +258,7 @@ async def test_deliveries_of_package_in_the_order_of_recipients(database: SqlDat
 
 
 async def test_inbox_order_and_cursor(database: SqlDatabase, world: World) -> None:
-    """An inbox is urgent first, then by the time of the offer; pages meet without gap or overlap."""
+    """An inbox is urgent first, then by the time of the offer; pages meet exactly."""
     of = package()
     urgent = package(lane=Lane.URGENT)
     waiting = []
@@ -309,7 +309,7 @@ async def test_inbox_order_and_cursor(database: SqlDatabase, world: World) -> No
 
 
 async def test_lost_rings(database: SqlDatabase) -> None:
-    """What waits in the broker since long is found, UNKNOWN included; what rings by itself is not."""
+    """What waits in the broker since long is found, UNKNOWN included; what rings itself is not."""
     of = package()
     rows = {
         "old": delivery(of, "1", state=TransportState.QUEUED, ring_at=None),
@@ -410,9 +410,7 @@ async def _documents(database: SqlDatabase, world: World) -> dict[str, str]:
             delivered_at=NOW if state is TransportState.DELIVERED else None,
         )
         told = package("H41.B", kind=STATUS, document_pk=keys[name], meaning="01")
-        back = delivery(
-            told, "H41.A", connection_id=world.alpha.id, state=TransportState.WITHDRAWN
-        )
+        back = delivery(told, "H41.A", connection_id=world.alpha.id, state=TransportState.WITHDRAWN)
         await keep(database, of, row)
         await keep(database, told, back)
     return keys

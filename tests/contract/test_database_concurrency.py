@@ -155,7 +155,7 @@ async def test_work_that_cancels_itself_does_not_hang_the_others(database: SqlDa
 
     first = asyncio.ensure_future(database.write(cancelled))
     second = asyncio.ensure_future(database.write(good))
-    done, waiting = await asyncio.wait([first, second], timeout=5)
+    _, waiting = await asyncio.wait([first, second], timeout=5)
     assert not waiting
     assert second.exception() is None
     assert first.cancelled()
@@ -163,7 +163,7 @@ async def test_work_that_cancels_itself_does_not_hang_the_others(database: SqlDa
 
 
 async def test_cancelled_callers_leave_whole_transactions(database: SqlDatabase) -> None:
-    """A caller that goes away half-way: its two rows are both there or both not, and work goes on."""
+    """A caller that goes away half-way: both of its rows are there, or neither."""
     pairs = [(package(), package()) for _ in range(30)]
 
     async def write(first: PackageRecord, second: PackageRecord) -> None:
