@@ -21,6 +21,7 @@ from envelopes.zip_stream import SingleEntryUnzipper, ZipForm
 #: What takes the decoded bytes of an attachment, piece by piece.
 Writer = Callable[[bytes], object]
 
+_ZIP_START, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
 _BASE64_ALLOWED = "A–Z a–z 0–9 + / = (RFC 4648)"
 _ZIP_ALLOWED = "một tệp ZIP chứa đúng một tệp / a ZIP holding exactly one file"
 
@@ -81,16 +82,14 @@ class AttachmentDecoder:
         self._inner = Measure()
         self._over: tuple[str, int, str] | None = None
         self._unzipper: SingleEntryUnzipper | None = None
+        #: The caller knows that the file lies in the package as it is.
+        self._known_plain = wrapped is False
+        self._declared = declared
         if wrapped is None:
             wrapped = (declared is None or is_zip(declared)) and not is_zip_kind(name or "")
-        if wrapped:
-            self._unzipper = SingleEntryUnzipper(
-                self._add_inner,
-                max_ratio=limits.max_zip_ratio,
-                ratio_from=limits.zip_ratio_from_bytes,
-            )
-        #: The writer gets the unwrapped file wherever a wrapping is being tried.
-        self._writes_inner = wrapped
+        #: Held back until enough is there to tell whether a wrapping may be tried; else None.
+        self._held: bytes | None = b"" if wrapped else None
+        #: What stood inside the base64 that may not: a comment, an element.
         self.markup = ""
 
     @property
@@ -106,11 +105,32 @@ class AttachmentDecoder:
         if not data:
             return
         self._outer.add(data)
+        if self._held is not None:
+            self._held += data
+            if len(self._held) < len(_ZIP_START):
+                return
+            data = self._decide()
+        self._pass_on(data)
+
+    def _decide(self) -> bytes:
+        """Try a wrapping where the file begins as a ZIP does; gives the bytes held back."""
+        held, self._held = self._held or b"", None
+        if held.startswith(_ZIP_START):
+            self._unzipper = SingleEntryUnzipper(
+                self._add_inner,
+                max_ratio=self._limits.max_zip_ratio,
+                ratio_from=self._limits.zip_ratio_from_bytes,
+            )
+        return held
+
+    def _pass_on(self, data: bytes) -> None:
+        """To the unzipper, whose output goes to the writer, or to the writer as it is."""
         if self._unzipper is not None:
             self._unzipper.feed(data)
-            if self._unzipper.settled and self._unzipper.close() is ZipForm.TOO_DENSE:
-                self._note_over("max_zip_ratio", self._limits.max_zip_ratio, self._ratio())
-        if not self._writes_inner and self._writer is not None:
+            # Where the type is not known yet, a dense archive may yet be a file as it is.
+            if self._declared is not None and self._unzipper.form is ZipForm.TOO_DENSE:
+                self._note_too_dense(self._unzipper)
+        elif self._writer is not None:
             self._writer(data)
         self._check_size(self._outer.size)
 
@@ -120,10 +140,9 @@ class AttachmentDecoder:
         if self._writer is not None and self._over is None:
             self._writer(data)
 
-    def _ratio(self) -> str:
-        unzipper = self._unzipper
-        ratio = unzipper.size // max(unzipper.packed_size, 1) if unzipper else 0
-        return f"nén / packed 1:{ratio}"
+    def _note_too_dense(self, unzipper: SingleEntryUnzipper) -> None:
+        ratio = unzipper.size // max(unzipper.packed_size, 1)
+        self._note_over("max_zip_ratio", self._limits.max_zip_ratio, f"nén / packed 1:{ratio}")
 
     def _check_size(self, size: int) -> None:
         limits = self._limits
@@ -139,21 +158,32 @@ class AttachmentDecoder:
     def close(self, declared: str, name: str) -> tuple[DecodedFile | None, list[Finding]]:
         """File (None where it cannot be had) and findings, now that everything is known of it."""
         element = name or CONTENT_TRANSFER_ENCODED
-        if self._over is not None:
-            over = limit_finding("ATT-LIMIT", *self._over, element=element, line=self._line)
-            return None, [over]
-        problem = self._text_problem(element)
+        problem = self._over_finding(element) or self._text_problem(element)
         if problem is not None:
             return None, [problem]
-        form = self._unzipper.close() if self._unzipper is not None else None
-        if is_zip(declared) and not is_zip_kind(name) and form is not None:
-            return self._close_wrapped(form, element, name)
+        if self._held is not None:
+            self._pass_on(self._decide())
+        if is_zip(declared) and not is_zip_kind(name) and not self._known_plain:
+            if self._unzipper is not None and self._unzipper.close() is ZipForm.TOO_DENSE:
+                self._note_too_dense(self._unzipper)
+            over = self._over_finding(element)
+            return (None, [over]) if over else self._close_wrapped(self._form(), element, name)
         findings = []
-        if is_zip(declared) and not self._outer.head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        if is_zip(declared) and not self._outer.head.startswith((_ZIP_START, _EMPTY_ZIP)):
             findings.append(self._not_a_zip(element))
         elif not self._outer.size:
             findings.append(make("ATT-EMPTY", element=element, line=self._line))
-        return self._plain(name, written=not self._writes_inner), findings
+        return self._plain(name), findings
+
+    def _over_finding(self, element: str) -> Finding | None:
+        if self._over is None:
+            return None
+        return limit_finding("ATT-LIMIT", *self._over, element=element, line=self._line)
+
+    def _form(self) -> ZipForm:
+        if self._unzipper is not None:
+            return self._unzipper.close()
+        return ZipForm.ARCHIVE if self._outer.head.startswith(_EMPTY_ZIP) else ZipForm.NOT_A_ZIP
 
     def _close_wrapped(
         self, form: ZipForm, element: str, name: str
@@ -169,7 +199,7 @@ class AttachmentDecoder:
             warning = make(
                 "ATT-ARCHIVE", element=element, line=self._line, found=ZIP, allowed=f"{name}.zip"
             )
-            return self._plain(name, written=False), [warning]
+            return self._plain(name), [warning]
         if form is ZipForm.NOT_A_ZIP:
             return None, [self._not_a_zip(element)]
         reason = self._unzipper.reason if self._unzipper is not None else ""
@@ -178,8 +208,8 @@ class AttachmentDecoder:
         )
         return None, [broken]
 
-    def _plain(self, name: str, *, written: bool) -> DecodedFile:
-        outer = self._outer
+    def _plain(self, name: str) -> DecodedFile:
+        outer, written = self._outer, self._unzipper is None
         kind = detect(outer.head, name)
         return DecodedFile(outer.size, outer.digest.hexdigest(), kind, False, written)
 

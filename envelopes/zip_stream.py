@@ -88,9 +88,9 @@ class SingleEntryUnzipper:
         self.reason = ""
 
     @property
-    def settled(self) -> bool:
-        """Whether the form is known already and further bytes do not matter."""
-        return self._form is not None
+    def form(self) -> ZipForm | None:
+        """What the bytes are, as soon as further ones do not matter; None until then."""
+        return self._form
 
     @property
     def size(self) -> int:
@@ -253,9 +253,10 @@ class SingleEntryUnzipper:
 
     def _finish(self) -> None:
         if self._step == self._read_local:
-            looks = bytes(self._buffer[:4])
-            begun = len(looks) == 4 and looks == _LOCAL_SIGN
-            self._settle(ZipForm.BROKEN if begun else ZipForm.NOT_A_ZIP, "the archive is cut off")
+            if self._buffer.startswith(_LOCAL_SIGN):
+                self._settle(ZipForm.BROKEN, "the archive is cut off")
+            else:
+                self._settle(ZipForm.NOT_A_ZIP)
         elif self._step != self._read_tail:
             self._settle(ZipForm.BROKEN, "the archive is cut off")
         else:
