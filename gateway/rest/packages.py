@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from adapters.payloads import Spool
 from envelopes.findings import Sentence, refused
@@ -17,7 +17,7 @@ from envelopes.read import ReadResult
 from gateway import clock
 from gateway.intake import IntakeFault, NotReceived, receive, too_large
 from gateway.rest import encode
-from gateway.rest.problems import Problem, not_found
+from gateway.rest.problems import Problem, not_found, payload_missing
 from gateway.rest.requests import connection, correlation_id, id_of, services
 from gateway.services import Services
 from gateway.settings import MIB
@@ -345,6 +345,19 @@ async def content(request: web.Request) -> web.StreamResponse:
     raise Problem(409, "not-readable", fetched.sentence, state=fetched.delivery.state.value)
 
 
+class _PayloadResponse(web.FileResponse):
+    """A file under the ETag it was given: aiohttp would set one made of time and size."""
+
+    @property
+    def etag(self) -> ETag | None:
+        """The payload's digest."""
+        return super().etag
+
+    @etag.setter
+    def etag(self, value: ETag | str | None) -> None:
+        """Keep the one in the headers."""
+
+
 async def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResponse:
     """The payload: small ones in one piece, large ones streamed from the disk."""
     headers = {
@@ -356,6 +369,9 @@ async def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResp
         "X-Correlation-Id": package.correlation_id,
     }
     path = gateway.payloads.path(package.digest)
+    if not await asyncio.to_thread(path.is_file):
+        log.error("payload.missing", package=package.id, digest=package.digest)
+        raise payload_missing()
     if package.size > SMALL:
-        return web.FileResponse(path, headers=headers)
+        return _PayloadResponse(path, headers=headers)
     return web.Response(body=await asyncio.to_thread(path.read_bytes), headers=headers)

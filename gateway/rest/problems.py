@@ -125,6 +125,20 @@ def unavailable(detail: str) -> Problem:
     )
 
 
+def payload_missing() -> Problem:
+    """The record is there and the bytes are not: never a 404, which would read as "not for you"."""
+    return Problem(
+        500,
+        "payload-missing",
+        Sentence(
+            vi="Trục không tìm thấy nội dung gói tin đã ghi nhận; hãy báo ngay cho người vận hành "
+            "và đừng xác nhận.",
+            en="The recorded package's bytes cannot be found; tell the operator at once and do not "
+            "confirm it.",
+        ),
+    )
+
+
 def internal() -> Problem:
     """A bug; the log has the rest under the correlation id."""
     return Problem(
