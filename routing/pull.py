@@ -143,10 +143,15 @@ async def confirm(
     return await database.write(write)
 
 
-async def own_deliveries(tx: Transaction, some_id: str, connection_id: str) -> list[Delivery]:
-    """This connection's deliveries behind a delivery's or a package's id, locked."""
-    row = await tx.get_delivery(some_id, lock=True)
-    rows = [row] if row else await tx.deliveries_of_package(some_id, lock=True)
+async def own_deliveries(
+    tx: Transaction, some_id: str, connection_id: str, *, lock: bool = True
+) -> list[Delivery]:
+    """This connection's deliveries behind a delivery's or a package's id.
+
+    Locked, unless the transaction only reads (where PostgreSQL refuses to lock).
+    """
+    row = await tx.get_delivery(some_id, lock=lock)
+    rows = [row] if row else await tx.deliveries_of_package(some_id, lock=lock)
     return [
         row
         for row in rows

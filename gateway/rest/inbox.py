@@ -139,7 +139,7 @@ async def _reported(
     """The delivery that a report is about: this connection's, of a document."""
 
     async def read(tx: Transaction) -> tuple[list[Delivery], PackageRecord | None]:
-        rows = await own_deliveries(tx, some_id, asker.id)
+        rows = await own_deliveries(tx, some_id, asker.id, lock=False)
         return rows, await tx.get_package(rows[0].package_id) if rows else None
 
     rows, package = await gateway.database.read(read)
