@@ -228,7 +228,7 @@ def test_full_disk_is_an_error_and_nothing_half_is_seen(tmp_path: Path) -> None:
 async def test_synced_renamed_and_synced_again_before_the_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The order that survives a power cut: fsync(file) < rename < fsync(its folder) < the answer."""
+    """What survives a power cut: fsync(file) < rename < fsync(its folder) < the answer."""
     done: list[tuple[str, str]] = []
     fsync, replace = os.fsync, os.replace
 
