@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import structlog
 
+from adapters.broker import RabbitMqBroker, RabbitMqOptions
 from adapters.database import SchemaState, is_sqlite, open_database
-from gateway.app import make_broker
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.failures import REFUSED, causes
 from gateway.cli.output import print_json, show, size_text
@@ -20,6 +23,7 @@ from gateway.settings import MIB, ROLES, Settings, example_toml, load_settings, 
 
 #: Seconds that one look may take.
 PATIENCE = 20.0
+BROKER_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +135,27 @@ def _sqlite_exists(url: str) -> bool:
 async def _broker(settings: Settings) -> Look:
     if settings.embedded_broker:
         return Look("broker", True, "embedded, in the service's process")
-    broker = make_broker(settings)
-    try:
-        await broker.start()
-        health = await broker.health()
-    finally:
-        await broker.close()
+    if not settings.broker_url.startswith(("amqp:", "amqps:")):
+        return Look("broker", False, "unknown kind of broker_url")
+    options = RabbitMqOptions(prefix=settings.broker_prefix, start_timeout=BROKER_PATIENCE)
+    with _quiet_logs():
+        broker = RabbitMqBroker(settings.broker_url, options)
+        try:
+            await broker.start()
+            health = await broker.health()
+        finally:
+            await broker.close()
     return Look("broker", health.ok, health.detail)
+
+
+@contextmanager
+def _quiet_logs() -> Iterator[None]:
+    """What the broker's client has to say meanwhile is said again, in one line, by the result."""
+    before, handler = structlog.get_config(), logging.NullHandler()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        structlog.configure(**before)

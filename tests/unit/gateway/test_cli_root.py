@@ -1,0 +1,153 @@
+"""The command line as a whole: help, exit codes, settings, the schema, the language."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.failures import FAULT, REFUSED, UNAVAILABLE, WRONG_USE, causes, failure_of
+from gateway.cli.output import visible
+from gateway.cli.root import COMMANDS
+from gateway.settings import Settings, load_settings
+from tests.unit.gateway.cli_runner import Lienthong
+
+
+def test_help_lists_every_command_and_the_exit_codes(lienthong: Lienthong) -> None:
+    """Who asks for help sees all doors, and what a script may rely on."""
+    text = lienthong("--help").stdout
+    assert all(f"\n  {name}" in text for name in COMMANDS)
+    assert "Exit codes:" in text and "3  unavailable" in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(lienthong: Lienthong, name: str) -> None:
+    """Each command loads and explains itself without a database or a service."""
+    assert "Usage:" in lienthong(name, "--help").stdout
+    assert not lienthong.data.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["send"], ["--config", "missing.toml", "demo"]]
+)
+def test_wrong_use_exits_2(lienthong: Lienthong, arguments: list[str]) -> None:
+    """Unknown commands, missing arguments, files that are not there."""
+    assert lienthong(*arguments, code=WRONG_USE).stderr
+
+
+def test_wrong_settings_are_named_one_by_one(lienthong: Lienthong) -> None:
+    """The key, where it was set and what is allowed; exit code 2."""
+    result = lienthong("agencies", "list", code=WRONG_USE, LIENTHONG_LISTEN="8080")
+    assert "LIENTHONG_LISTEN" in result.stderr and "HOST:PORT" in result.stderr
+
+
+def test_an_unreachable_database_exits_3(lienthong: Lienthong) -> None:
+    """The same command may work later."""
+    nobody = "postgresql://u:p@127.0.0.1:1/x"
+    result = lienthong("agencies", "list", code=UNAVAILABLE, LIENTHONG_DATABASE_URL=nobody)
+    assert "database" in result.stderr.lower() or "No answer" in result.stderr
+    assert "Traceback" not in result.stderr
+    again = lienthong("-v", "agencies", "list", code=UNAVAILABLE, LIENTHONG_DATABASE_URL=nobody)
+    assert "Traceback" in again.stderr
+
+
+def test_a_fault_shows_its_causes_and_exits_4() -> None:
+    """Each cause once, the innermost last."""
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise RuntimeError("outer") from inner
+    except RuntimeError as error:
+        assert causes(error) == "outer\n  because: 'inner'"
+        assert failure_of(error).exit_code == FAULT
+
+
+def test_a_database_of_a_newer_program_is_left_alone(lienthong: Lienthong) -> None:
+    """It is refused with what to do, and nothing in it changes."""
+    lienthong("agencies", "list")
+    with sqlite3.connect(lienthong.data / "lienthong.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    result = lienthong("agencies", "list", code=WRONG_USE)
+    assert "newer lienthong" in result.stderr
+    with sqlite3.connect(lienthong.data / "lienthong.db") as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
+
+
+def test_database_migrate_says_what_it_did(lienthong: Lienthong) -> None:
+    """Empty at first, current afterwards."""
+    assert lienthong.json("database", "migrate") == {"before": "empty", "after": "current"}
+    assert "up to date already" in lienthong("database", "migrate").stdout
+
+
+def test_config_example_is_a_file_that_can_be_used(lienthong: Lienthong, tmp_path: Path) -> None:
+    """Printed, saved and given back it changes nothing; without its # every line is right."""
+    file = tmp_path / "lienthong.toml"
+    text = lienthong("config", "example").stdout
+    file.write_text(
+        "".join(
+            f"{line.lstrip('#')}\n"
+            for line in text.splitlines()
+            if " = " in line and line.startswith("#") and not line.startswith("# ")
+        ),
+        "utf-8",
+    )
+    assert load_settings(file).model_dump() == Settings.model_construct().model_dump()
+    lienthong("--config", file, "agencies", "list")
+
+
+def test_config_check_is_good_on_the_default(lienthong: Lienthong) -> None:
+    """Before anything was started, and once there is a database."""
+    assert lienthong.json("config", "check", LIENTHONG_MIN_FREE_MIB="0")["ok"] is True
+    assert not lienthong.data.exists()
+    lienthong("agencies", "list")
+    result = lienthong("config", "check", LIENTHONG_MIN_FREE_MIB="0")
+    assert "schema current" in result.stdout and "TROUBLE" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("part", "environment"),
+    [
+        ("settings", {"LIENTHONG_LISTEN": "nowhere"}),
+        ("settings", {"LIENTHONG_BROKER_URL": "ftp://x"}),
+        ("data", {"LIENTHONG_MIN_FREE_MIB": "999999999"}),
+        ("data", {"LIENTHONG_DATA_DIR": "/dev/null/x"}),
+        ("database", {"LIENTHONG_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}),
+        ("database", {"LIENTHONG_DATABASE_URL": "mysql://x/y"}),
+        ("broker", {"LIENTHONG_BROKER_URL": "amqp://127.0.0.1:1/"}),
+    ],
+)
+def test_config_check_names_the_trouble(
+    lienthong: Lienthong, part: str, environment: dict[str, str]
+) -> None:
+    """One line each; exit code 1; the part that is wrong says why."""
+    items = lienthong.json("config", "check", code=REFUSED, **environment)["items"]
+    wrong = {item["part"]: item["detail"] for item in items if not item["ok"]}
+    assert wrong.get(part)
+
+
+def test_serve_refuses_roles_that_cannot_be(lienthong: Lienthong) -> None:
+    """Unknown roles, and an embedded broker split between processes."""
+    assert "api, relay, worker" in lienthong("serve", "--role", "api,x", code=WRONG_USE).stderr
+    assert "RabbitMQ" in lienthong("serve", "--role", "relay", code=WRONG_USE).stderr
+
+
+def test_foreign_text_cannot_move_the_cursor() -> None:
+    """Control characters in a subject are shown, not sent to the terminal."""
+    assert visible("a\x1b[2Jb\u202e\x9b") == "a\\x1b[2Jb\\u202e\\x9b"
+    assert visible("Tiếng Việt\nhai dòng") == "Tiếng Việt\nhai dòng"
+
+
+def test_commands_over_rest_without_service_or_token(lienthong: Lienthong) -> None:
+    """One clear line and exit 3 for no service; exit 2 for no token or no address."""
+    nobody = {"LIENTHONG_URL": "http://127.0.0.1:1", "LIENTHONG_TOKEN": "lt_x"}
+    lines = lienthong("inbox", code=UNAVAILABLE, **nobody).stderr.splitlines()
+    assert len(lines) == 1 and "No service answers at http://127.0.0.1:1" in lines[0]
+    told = lienthong("--lang", "vi", "confirm", "x", code=UNAVAILABLE, **nobody)
+    assert "Không có dịch vụ" in told.stderr
+    problem = json.loads(lienthong("inbox", "--json", code=UNAVAILABLE, **nobody).stdout)
+    assert problem["code"] == "unreachable"
+    assert "LIENTHONG_TOKEN" in lienthong("inbox", code=WRONG_USE).stderr
+    lienthong("inbox", "--url", "nowhere", "--token", "x", code=WRONG_USE)
