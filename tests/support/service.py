@@ -240,7 +240,7 @@ class Site:
         )
 
     def rotate(self, name: str, overlap: timedelta) -> str:
-        """Give a connection a new token; the old one lives for `overlap` longer. Returns the new."""
+        """Give a connection a new token, which is returned; the old one lives `overlap` longer."""
         secret, token = _token(self.connections[name].id)
         now = _utc_now()
         self._with_registry(
