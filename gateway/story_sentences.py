@@ -114,9 +114,35 @@ _HAPPENINGS: Mapping[str, Sentence] = {
         "{Actor} gửi lại; nay đã có đường chuyển.",
         "{Actor} handed it in again; now there is a way.",
     ),
+    "change.recall-pending": Sentence(
+        "Bên gửi yêu cầu lấy lại văn bản: {why}", "The sender asked for the document back: {why}"
+    ),
+    "change.recalled": Sentence("Văn bản đã được lấy lại.", "The document was taken back."),
+    "change.recall-refused": Sentence(
+        "Không lấy lại được văn bản: {why}", "The document is not given back: {why}"
+    ),
+    "change.update-pending": Sentence(
+        "Bên gửi yêu cầu cập nhật văn bản: {why}", "The sender asked to update the document: {why}"
+    ),
+    "change.updated": Sentence("Bên nhận đồng ý cập nhật.", "The recipient agreed to the update."),
+    "change.update-refused": Sentence(
+        "Cập nhật bị từ chối: {why}", "The update was refused: {why}"
+    ),
+    "change.replace-pending": Sentence(
+        "Bên gửi yêu cầu thay thế văn bản: {why}",
+        "The sender asked to replace the document: {why}",
+    ),
+    "change.replaced": Sentence("Văn bản đã được thay thế.", "The document was replaced."),
+    "change.replace-refused": Sentence(
+        "Thay thế bị từ chối: {why}", "The replacement was refused: {why}"
+    ),
     "security.not-the-sender": Sentence(
         "AN NINH: {actor} gửi bằng mã cơ quan không thuộc kết nối này; đã từ chối.",
         "SECURITY: {actor} sent under an agency code that is not its own; refused.",
+    ),
+    "security.not-the-owner": Sentence(
+        "AN NINH: {actor} yêu cầu thay đổi văn bản của cơ quan khác; đã từ chối.",
+        "SECURITY: {actor} asked to change another agency's document; refused.",
     ),
 }
 
@@ -265,7 +291,7 @@ def _why(data: dict[str, Any]) -> Sentence:
     reason = data.get("reason")
     if isinstance(reason, dict):
         return Sentence(str(reason.get("vi", "")), str(reason.get("en", "")))
-    text = str(data.get("why") or data.get("detail") or "")
+    text = str(data.get("why") or data.get("detail") or reason or "")
     return Sentence(text, text)
 
 

@@ -76,6 +76,15 @@ def test_a_database_of_a_newer_program_is_left_alone(lienthong: Lienthong) -> No
         assert database.execute("SELECT version_num FROM alembic_version").fetchone() == ("9999",)
 
 
+def test_an_older_schema_asks_to_be_migrated(lienthong: Lienthong) -> None:
+    """Commands other than serve and migrate do not change a schema that somebody uses."""
+    lienthong("agencies", "list")
+    with sqlite3.connect(lienthong.data / "lienthong.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    result = lienthong("agencies", "list", code=WRONG_USE)
+    assert "older" in result.stderr and "lienthong database migrate" in result.stderr
+
+
 def test_database_migrate_says_what_it_did(lienthong: Lienthong) -> None:
     """Empty at first, current afterwards."""
     assert lienthong.json("database", "migrate") == {"before": "empty", "after": "current"}

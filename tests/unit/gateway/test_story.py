@@ -220,8 +220,8 @@ def test_versions_of_one_document_share_a_chapter() -> None:
 
 def test_what_the_story_does_not_know_is_still_told() -> None:
     """An event of a newer program, and packages about a document unknown here, are not hidden."""
-    odd = Event(type="recall.asked", at=NOW, actor="operator:lan", delivery_id=BETA.id)
-    assert tell(odd).chapters[0].lines[0].sentence.en == "Operator lan noted “recall.asked”."
+    odd = Event(type="moon.asked", at=NOW, actor="operator:lan", delivery_id=BETA.id)
+    assert tell(odd).chapters[0].lines[0].sentence.en == "Operator lan noted “moon.asked”."
     report = package("H41.09", kind=STATUS, meaning="01", document_id="X,2026/01/01,1/Y")
     back = delivery(report, "H41")
     story = tell(
@@ -238,3 +238,17 @@ def test_a_security_event_is_told_as_one() -> None:
     """Somebody sending in another's name is not an ordinary line."""
     event = Event(type="security.not-the-sender", at=NOW, actor="connection:QLVB B")
     assert tell(event).lines[0].sentence.vi.startswith("AN NINH: kết nối «QLVB B»")
+
+
+def test_recalls_are_told_with_their_reason() -> None:
+    """What the sender asked and what came of it, in the recipient's chapter."""
+    asked = Event(
+        type="change.recall-pending",
+        at=NOW,
+        actor="connection:QLVB A",
+        delivery_id=BETA.id,
+        data={"reason": "Gửi nhầm"},
+    )
+    lines = tell(asked, replace(asked, type="change.recalled")).chapters[0].lines
+    assert lines[0].sentence.vi == "Bên gửi yêu cầu lấy lại văn bản: Gửi nhầm"
+    assert lines[1].sentence.en == "The document was taken back."
