@@ -1,0 +1,130 @@
+"""`routing.deadline_watch.DeadlineStore` on one SQLAlchemy connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Update, bindparam, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.database.executes import Executes
+from adapters.database.lifecycle_tables import deadlines as table
+from adapters.database.rows import Row, storable
+from routing.deadlines import UNSETTLED, Deadline, DeadlineKind, DeadlineState
+
+_c = table.c
+_PLAIN = tuple(field.name for field in fields(Deadline) if field.name not in ("kind", "state"))
+#: Rows of one INSERT; drivers bound the number of parameters.
+_CHUNK = 200
+
+
+def _is_in(*states: DeadlineState) -> ColumnElement[bool]:
+    """The state is one of these, spelled out in the SQL: only then do partial indexes serve."""
+    values = sorted(state.value for state in states)
+    return _c.state.in_(bindparam("states", values, expanding=True, literal_execute=True))
+
+
+#: Nothing else of a deadline ever changes, and what is closed stays closed.
+_STORE: Update = (
+    update(table)
+    .where(_c.id == bindparam("row_id"), _is_in(*UNSETTLED))
+    .values(
+        state=bindparam("new_state"),
+        notice_at=bindparam("new_notice_at"),
+        closed_at=bindparam("new_closed_at"),
+        closed_by=bindparam("new_closed_by"),
+    )
+)
+
+
+class SqlDeadlines:
+    """The deadlines of one transaction."""
+
+    def __init__(self, connection: Executes) -> None:
+        self._connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+
+    async def put(self, deadlines: Sequence[Deadline]) -> list[Deadline]:
+        """See the port."""
+        kept: set[str] = set()
+        for chunk in _chunks(deadlines):
+            values = [_row(deadline) for deadline in chunk]
+            insert: Any = postgresql.insert if self._postgresql else sqlite.insert
+            statement = insert(table).values(values).on_conflict_do_nothing()
+            result = await self._connection.execute(statement.returning(_c.id))
+            kept.update(result.scalars())
+        return [deadline for deadline in deadlines if deadline.id in kept]
+
+    async def update(self, deadlines: Sequence[Deadline]) -> None:
+        """See the port."""
+        if deadlines:
+            await self._connection.execute(
+                _STORE,
+                [
+                    {
+                        "row_id": deadline.id,
+                        "new_state": deadline.state.value,
+                        "new_notice_at": deadline.notice_at,
+                        "new_closed_at": deadline.closed_at,
+                        "new_closed_by": storable(deadline.closed_by),
+                    }
+                    for deadline in deadlines
+                ],
+            )
+
+    async def open_of_delivery(self, delivery_id: str, *, lock: bool = False) -> list[Deadline]:
+        """See the port."""
+        return await self.open_of_deliveries([delivery_id], lock=lock)
+
+    async def open_of_deliveries(
+        self, delivery_ids: Sequence[str], *, lock: bool = False
+    ) -> list[Deadline]:
+        """See the port. Locks in the order of the ids: two lockers cannot block each other."""
+        query = select(table).where(_c.delivery_id.in_(delivery_ids), _is_in(*UNSETTLED))
+        query = query.order_by(_c.id)
+        return await self._all(query.with_for_update() if lock else query)
+
+    async def of_document(self, document_pk: str) -> list[Deadline]:
+        """See the port."""
+        query = select(table).where(_c.document_pk == document_pk)
+        return await self._all(query.order_by(_c.due_at, _c.id))
+
+    async def due_notices(self, now: datetime, limit: int) -> list[Deadline]:
+        """See the port. Waits for nobody: a row that is being closed needs no notice."""
+        query = (
+            select(table)
+            .where(_is_in(DeadlineState.OPEN), _c.notice_at < now)
+            .order_by(_c.notice_at, _c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._all(query)
+
+    async def _all(self, query: Select[Any]) -> list[Deadline]:
+        found = await self._connection.execute(query)
+        return [_deadline(row) for row in found.mappings()]
+
+
+def _chunks(deadlines: Sequence[Deadline]) -> Iterator[Sequence[Deadline]]:
+    for start in range(0, len(deadlines), _CHUNK):
+        yield deadlines[start : start + _CHUNK]
+
+
+def _deadline(row: Row) -> Deadline:
+    return Deadline(
+        **{name: row[name] for name in _PLAIN},
+        kind=DeadlineKind(row["kind"]),
+        state=DeadlineState(row["state"]),
+    )
+
+
+def _row(deadline: Deadline) -> dict[str, Any]:
+    return {
+        **{name: getattr(deadline, name) for name in _PLAIN},
+        "kind": deadline.kind.value,
+        "state": deadline.state.value,
+        "closed_by": storable(deadline.closed_by),
+    }
