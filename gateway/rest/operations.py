@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -110,21 +110,28 @@ def openapi_document() -> dict[str, Any]:
 
 async def openapi(_request: web.Request) -> web.StreamResponse:
     """GET /openapi.json."""
-    text = json.dumps(openapi_document(), ensure_ascii=False)
+    document = await asyncio.to_thread(openapi_document)
+    text = json.dumps(document, ensure_ascii=False)
     return web.Response(text=text, content_type="application/json")
 
 
 @cache
 def _docs_page() -> str:
     loader = PackageLoader("gateway.rest", "templates")
-    environment = Environment(loader=loader, autoescape=select_autoescape(default=True))
+    environment = Environment(
+        loader=loader,
+        autoescape=select_autoescape(default=True),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["pretty"] = partial(json.dumps, ensure_ascii=False, indent=2)
     return environment.get_template("docs.html").render(api=openapi_document())
 
 
 async def docs(_request: web.Request) -> web.StreamResponse:
     """GET /docs: the contract for people, one page, nothing loaded from elsewhere."""
     return web.Response(
-        text=_docs_page(),
+        text=await asyncio.to_thread(_docs_page),
         content_type="text/html",
         headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
     )

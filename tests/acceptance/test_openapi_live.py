@@ -1,0 +1,322 @@
+"""A running service answers what the contract says: successes and problems, bodies and headers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+import yaml
+
+from gateway.rest.operations import openapi_document
+from routing.route_table import ConnectionStatus
+from tests.support.contract import answer_schema, operations, resolve, validator
+from tests.support.service import GatewayProcess, Site, open_site
+
+API = openapi_document()
+LETTER = API["components"]["requestBodies"]["Package"]["content"]["application/xml"]["examples"][
+    "letter"
+]["value"]
+SENDER, RECIPIENT, OTHER = "000.00.00.G22", "000.00.00.H41", "000.00.00.H53"
+#: A time limit for what should take milliseconds.
+DEADLINE = 20.0
+
+
+@dataclass
+class Exchange:
+    """One request and its answer, held against the contract as soon as it came."""
+
+    path: str
+    method: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    data: Any = None
+
+    def check(self) -> None:
+        """Status, media type, body and headers are those of the contract."""
+        media_type = self.headers["Content-Type"].partition(";")[0]
+        described = resolve(API, API["paths"][self.path][self.method]["responses"])
+        assert str(self.status) in described, f"{self.method} {self.path}: {self.status}"
+        schema = answer_schema(API, self.method, self.path, self.status, media_type)
+        value = self.data if media_type.endswith("json") else self.body.decode()
+        errors = [
+            f"{error.json_path}: {error.message}"
+            for error in validator(API, schema).iter_errors(value)
+        ]
+        assert errors == [], errors
+        answer = resolve(API, described[str(self.status)])
+        for name, given in answer.get("headers", {}).items():
+            header = resolve(API, given)
+            assert name in self.headers, f"{self.method} {self.path} {self.status}: no {name}"
+            text = self.headers[name]
+            found = int(text) if header["schema"]["type"] == "integer" else text
+            assert not [*validator(API, header["schema"]).iter_errors(found)], (name, text)
+        if self.status >= 400 and isinstance(value, dict) and "code" in value:
+            listed = API["components"]["schemas"]["ProblemCode"]["x-problems"]
+            assert listed[value["code"]]["status"] == self.status
+            assert value["correlationId"] == self.headers["X-Correlation-Id"]
+
+
+@dataclass
+class Caller:
+    """Calls the service; every answer is checked, every operation counted."""
+
+    session: aiohttp.ClientSession
+    gateway: GatewayProcess
+    seen: set[tuple[str, str, int]] = field(default_factory=set)
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        token: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        **values: str,
+    ) -> Exchange:
+        """Call `path` as the contract writes it; `values` go into its braces."""
+        asked = {"Authorization": f"Bearer {token}"} if token else {}
+        url = self.gateway.url + path.format(**values)
+        given: dict[str, Any] = {"json" if isinstance(body, dict | list) else "data": body}
+        async with self.session.request(
+            method, url, headers={**asked, **(headers or {})}, params=query, **given
+        ) as answer:
+            content = await answer.read()
+            data = await answer.json(content_type=None) if "json" in answer.content_type else None
+        # aiohttp's mapping compares names in any case, as HTTP wants.
+        exchange = Exchange(path, method, answer.status, answer.headers, content, data)
+        exchange.check()
+        self.seen.add((method, path, answer.status))
+        return exchange
+
+
+@pytest.fixture(scope="module")
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Site, GatewayProcess]]:
+    """A gateway on the embedded default with three agencies."""
+    with open_site("embedded", tmp_path_factory.mktemp("contract"), request) as place:
+        place.connect(sender=[SENDER], recipient=[RECIPIENT], other=[OTHER])
+        yield place, place.gateway(max_package_mib=2, max_attachment_mib=1).start()
+
+
+@pytest.fixture
+async def call(site: tuple[Site, GatewayProcess]) -> AsyncIterator[Caller]:
+    """The checked client."""
+    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        yield Caller(session, site[1])
+
+
+def letter(number: int, *recipients: str) -> bytes:
+    """The contract's example under another number, to these agencies."""
+    text = LETTER.replace("7816", str(number))
+    block = text[text.index("        <To>") : text.index("        <DocumentId>")]
+    more = "".join(block.replace(RECIPIENT, code) for code in recipients or (RECIPIENT,))
+    return str(text.replace(block, more)).encode()
+
+
+async def until_offered(call: Caller, token: str, package: str) -> dict[str, Any]:
+    """The inbox item of a package, waited for with the long poll."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            page = await call("get", "/v1/inbox", token, query={"wait": "1", "limit": "1000"})
+            for item in page.data["items"]:
+                if item["packageId"] == package:
+                    return dict(item)
+
+
+async def test_the_whole_road_answers_as_described(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Check, send, send again, list, fetch, confirm, report, look: each success of the contract."""
+    sender, recipient = site[0].tokens["sender"], site[0].tokens["recipient"]
+    body = letter(1, RECIPIENT, "H99.99")
+    verdict = await call("post", "/v1/check", sender, body=body)
+    assert verdict.data["accepted"] and len(verdict.data["recipients"]) == 2
+    named = {"X-Correlation-Id": "vpcp-1"}
+    sent = await call("post", "/v1/packages", sender, body=body, headers=named)
+    assert sent.status == 202 and sent.headers["X-Correlation-Id"] == "vpcp-1"
+    package = sent.data["id"]
+    assert sent.headers["Location"] == f"/v1/packages/{package}"
+    again = await call("post", "/v1/packages", sender, body=body)
+    assert again.status == 200 and again.data["repeated"] and again.data["id"] == package
+
+    item = await until_offered(call, recipient, package)
+    fetched = await call("get", "/v1/packages/{id}/content", recipient, id=item["id"])
+    digest = hashlib.sha256(body).hexdigest()
+    assert fetched.body == body and fetched.headers["ETag"] == f'"{digest}"'
+    assert item["sha256"] == digest and item["size"] == len(body)
+    confirmed = await call("post", "/v1/inbox/{id}/confirm", recipient, id=item["id"])
+    assert confirmed.data["state"] == "delivered" and not confirmed.data["alreadyConfirmed"]
+    assert (await call("post", "/v1/inbox/{id}/confirm", recipient, id=item["id"])).data[
+        "alreadyConfirmed"
+    ]
+    report = {"statusCode": "03", "timestamp": "2026-11-21T08:00:00+07:00", "staff": {"staff": "L"}}
+    path = "/v1/deliveries/{id}/reports"
+    first = await call("post", path, recipient, body=report, id=item["id"])
+    second = await call("post", path, recipient, body=report, id=item["id"])
+    assert (first.status, second.status) == (202, 200)
+
+    shown = await call("get", "/v1/packages/{id}", sender, id=package)
+    assert {row["state"] for row in shown.data["deliveries"]} == {"delivered", "returned"}
+    status = await call("get", "/v1/packages/{id}", sender, id=first.data["id"])
+    assert status.data["kind"] == "status"
+    inbox = await call("get", "/v1/inbox", sender)
+    refusals = [one for one in inbox.data["items"] if one["meaning"] == "02"]
+    issued = await call("get", "/v1/packages/{id}", sender, id=refusals[0]["packageId"])
+    assert issued.data["summary"]["about"] == "H99.99"
+    delivery = await call("get", "/v1/deliveries/{id}", sender, id=item["id"])
+    assert delivery.data["businessState"] == "03"
+    found = await call("get", "/v1/documents", sender, query={"q": "lien thong", "limit": "1"})
+    document = found.data["items"][0]
+    by_name = await call(
+        "get",
+        "/v1/documents/{id}/events",
+        sender,
+        id=document["documentId"].replace("/", "%2F").replace(",", "%2C"),
+    )
+    by_key = await call("get", "/v1/documents/{id}/events", sender, id=document["id"])
+    assert by_name.data == by_key.data and by_key.data["items"]
+
+
+async def test_a_large_package_has_its_digest_as_etag_and_comes_in_parts(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Streamed from the disk or not, the ETag is the SHA-256; Range gives the part asked for."""
+    sender = site[0].tokens["sender"]
+    body = letter(2).replace(b"</AttachmentEncoded>", b"</AttachmentEncoded>" + b" " * 1_400_000)
+    sent = await call("post", "/v1/packages", sender, body=body)
+    digest = hashlib.sha256(body).hexdigest()
+    path, values = "/v1/packages/{id}/content", {"id": sent.data["id"]}
+    whole = await call("get", path, sender, **values)
+    assert whole.headers["ETag"] == f'"{digest}"' and whole.body == body
+    part = await call("get", path, sender, headers={"Range": "bytes=100-199"}, **values)
+    assert part.status == 206 and part.body == body[100:200]
+    assert part.headers["ETag"] == f'"{digest}"'
+
+
+async def test_open_paths_answer_as_described(call: Caller) -> None:
+    """Probes, figures and the contract itself, without a token."""
+    for path in ("/healthz", "/readyz", "/metrics", "/docs"):
+        assert (await call("get", path)).status == 200
+    assert (await call("get", "/openapi.json")).data == API
+
+
+async def test_every_operation_refuses_a_wrong_token_as_described(call: Caller) -> None:
+    """401 with WWW-Authenticate, on each path under /v1."""
+    for path, method, _ in operations(API):
+        if path.startswith("/v1/"):
+            values = {"id": "01a1fe36-0765-738f-a488-810bb24c09e9"} if "{id}" in path else {}
+            answer = await call(method, path, "lt_wrong", **values)
+            assert (answer.status, answer.data["code"]) == (401, "unknown-token")
+
+
+async def test_problems_of_packages_answer_as_described(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """What can be wrong with a submission, each with its code and particulars."""
+    tokens, path = site[0].tokens, "/v1/packages"
+    body = letter(3)
+    await call("post", path, tokens["sender"], body=body)
+    cases: list[tuple[str, bytes, dict[str, str], str]] = [
+        ("sender", body[:900], {}, "invalid-package"),
+        (
+            "sender",
+            body.replace(b"Subject>V/v", b"Subject>V/V:"),
+            {},
+            "same-document-id-other-content",
+        ),
+        ("other", body, {}, "not-the-sender"),
+        ("sender", b"", {}, "empty"),
+        ("sender", b"<edXML/>" + b" " * 2_200_000, {}, "too-large"),
+        ("sender", body, {"Content-Encoding": "gzip"}, "content-encoding"),
+        ("sender", body, {"Content-Type": "multipart/form-data; boundary=x"}, "multipart"),
+    ]
+    for name, content, headers, code in cases:
+        answer = await call("post", path, tokens[name], body=content, headers=headers)
+        assert answer.data["code"] == code
+        if code != "same-document-id-other-content":
+            answer = await call("post", "/v1/check", tokens[name], body=content, headers=headers)
+            assert answer.status == 200 or answer.data["code"] == code
+
+
+async def test_problems_of_the_inbox_answer_as_described(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Too early, too late, not yours, wrong: each with its code."""
+    tokens = site[0].tokens
+    sent = await call("post", "/v1/packages", tokens["sender"], body=letter(4))
+    item = await until_offered(call, tokens["recipient"], sent.data["id"])
+    mine, reports = tokens["recipient"], "/v1/deliveries/{id}/reports"
+
+    async def problem(method: str, path: str, token: str, code: str, **more: Any) -> None:
+        answer = await call(method, path, token, **more)
+        assert answer.status >= 400 and answer.data["code"] == code
+
+    here = {"id": item["id"]}
+    await problem("post", "/v1/inbox/{id}/confirm", mine, "not-possible-now", **here)
+    for path, method, _ in operations(API):
+        if "{id}" in path:
+            body = {"statusCode": "03"} if path == reports else None
+            await problem(method, path, tokens["other"], "not-found", body=body, **here)
+    for report in ({"statusCode": "07"}, {"statusCode": "03", "more": 1}, [1], {"staff": 3}):
+        await problem("post", reports, mine, "bad-parameter", body=report, **here)
+    await problem("post", reports, mine, "too-large", body={"description": "x" * 70_000}, **here)
+    refused = {"statusCode": "02"}
+    await problem("post", reports, mine, "invalid-package", body=refused, **here)
+    await call("post", reports, mine, body={"statusCode": "06"}, **here)
+    late = {"statusCode": "02", "description": "nhầm nơi nhận"}
+    await problem("post", reports, mine, "impossible-report", body=late, **here)
+    for name, value in (("limit", "0"), ("wait", "9999"), ("cursor", "x")):
+        await problem("get", "/v1/inbox", mine, "bad-parameter", query={name: value})
+    for name, value in (("state", "lost"), ("since", "yesterday"), ("nonsense", "1")):
+        await problem("get", "/v1/documents", mine, "bad-parameter", query={name: value})
+
+
+async def test_a_suspended_connection_is_told_so(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """403 with its own code on every path under /v1, until it is resumed."""
+    place = site[0]
+    await asyncio.to_thread(place.set_status, "other", ConnectionStatus.SUSPENDED)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            while (await call("get", "/v1/inbox", place.tokens["other"])).status == 200:
+                pass
+        for path, method, _ in operations(API):
+            if path.startswith("/v1/"):
+                values = {"id": "01a1fe36-0765-738f-a488-810bb24c09e9"} if "{id}" in path else {}
+                answer = await call(method, path, place.tokens["other"], **values)
+                assert answer.data["code"] == "connection-suspended"
+    finally:
+        await asyncio.to_thread(place.set_status, "other", ConnectionStatus.ACTIVE)
+
+
+async def test_a_lost_payload_is_a_fault_and_never_a_404(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Recorded and gone from the disk: 500 with its own code, so nobody believes it never was."""
+    sender = site[0].tokens["sender"]
+    body = letter(5)
+    sent = await call("post", "/v1/packages", sender, body=body)
+    digest = hashlib.sha256(body).hexdigest()
+    [stored] = (site[0].data / "payloads").rglob(f"*{digest}*")
+    stored.rename(stored.with_name("moved-away"))
+    answer = await call("get", "/v1/packages/{id}/content", sender, id=sent.data["id"])
+    assert (answer.status, answer.data["code"]) == (500, "payload-missing")
+
+
+async def test_the_served_contract_is_the_file(call: Caller) -> None:
+    """/openapi.json is openapi.yaml, so that a generator and a reader see the same."""
+    from importlib import resources
+
+    text = resources.files("gateway.rest").joinpath("openapi.yaml").read_text("utf-8")
+    assert (await call("get", "/openapi.json")).data == yaml.safe_load(text)
