@@ -134,7 +134,6 @@ async def test_update_is_a_new_version_of_the_same_document(gateway: Gateway) ->
     assert [row.version for row in (*first.deliveries, *second.deliveries)] == [1, 2]
     refused = await gateway.refused(document(BETA, subject="Lại khác"))
     assert refused.kind is RefusalKind.OTHER_CONTENT
-    assert refused.details["firstPackage"] == first.package.id
 
 
 # --- recipients without a way ---------------------------------------------------------------------

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from envelopes.model import BusinessDocType
 from routing.ports import Doorbell, PublishOutcome
 from routing.relay import CLAIM
 from routing.states import Happening, TransportState
@@ -19,6 +18,7 @@ from tests.support.builders import (
     later,
     put,
     step,
+    versions,
 )
 from tests.support.use_cases import Gateway, all_rows
 
@@ -174,14 +174,8 @@ async def test_doorbell_of_an_old_route_rings_for_nothing(gateway: Gateway) -> N
 
 
 async def test_versions_are_offered_in_order(gateway: Gateway) -> None:
-    """The doorbell of a later version comes first: the earlier one is offered before it."""
-    ids = []
-    for number, meaning in enumerate(
-        [BusinessDocType.NEW, BusinessDocType.UPDATE, BusinessDocType.UPDATE]
-    ):
-        sent = document(BETA, subject=f"Bản {number}", meaning=meaning)
-        ids.append((await gateway.accepted(sent)).deliveries[0].id)
-        gateway.clock.tick()
+    """The doorbell of a later version comes first: the earlier ones are offered before it."""
+    ids = [row.id for row in await versions(gateway.database, 3, gateway.world.beta.id)]
     await gateway.relay()
     bells = {bell.delivery_id: bell for bell in gateway.broker.take_all()}
     offered = await gateway.offer([bells[ids[2]]])

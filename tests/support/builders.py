@@ -196,6 +196,26 @@ async def keep(database: Database, of: PackageRecord, *rows: Delivery) -> None:
     await database.write(write)
 
 
+async def versions(
+    database: Database, count: int, connection_id: str, recipient: str = "H41.B"
+) -> list[Delivery]:
+    """One document in so many versions on their way to one recipient, due to be relayed."""
+
+    async def write(tx: Transaction) -> list[Delivery]:
+        known = await tx.lock_document(
+            "H41.A", new_id(), pk=new_id(), subject="", search="", now=NOW
+        )
+        rows = []
+        for version in range(1, count + 1):
+            of = package("H41.A", document_pk=known.pk, version=version)
+            rows.append(delivery(of, recipient, connection_id=connection_id))
+            await tx.insert_package(of)
+        await tx.insert_deliveries(rows)
+        return rows
+
+    return await database.write(write)
+
+
 async def stored(database: Database, delivery_id: str) -> Delivery:
     """A delivery as the database has it now."""
 
