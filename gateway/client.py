@@ -148,6 +148,16 @@ class GatewayClient:
             "POST", self._path("v1/deliveries", delivery_id, "reports"), json=body
         )
 
+    async def recall(
+        self, document_id: str, reason: str, recipients: tuple[str, ...] = ()
+    ) -> Answer | Problem:
+        """Take a document back, from everybody or from some recipients."""
+        body: dict[str, Any] = {"reason": reason}
+        if recipients:
+            body["recipients"] = list(recipients)
+        path = self._path("v1/documents", document_id, "recall")
+        return await self._json("POST", path, json=body)
+
     async def ready(self) -> bool:
         """Whether the service answers and all its parts are well."""
         return not isinstance(await self._json("GET", "readyz"), Problem)

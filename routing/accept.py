@@ -8,13 +8,14 @@ say "accepted".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from envelopes.findings import Finding, refused
-from envelopes.model import VIETNAM_TIME, Document, StatusReport
+from envelopes.model import VIETNAM_TIME, BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
+from routing.change_step import ChangeStep, Missing, Prepared, names_sender
 from routing.gateway_reports import (
     About,
     GatewayReports,
@@ -25,6 +26,7 @@ from routing.gateway_reports import (
 )
 from routing.lanes import FairClock, lane_of
 from routing.ports import Database, Transaction
+from routing.recipients import RecipientRoute, judge_sender, recipient_routes
 from routing.records import (
     DOCUMENT,
     Change,
@@ -36,63 +38,10 @@ from routing.records import (
     change,
     is_new_content,
 )
-from routing.route_table import Connection, Route, RouteKind, RouteTable
+from routing.route_table import Route, RouteKind, RouteTable
 from routing.states import Happening, TransportState
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 from routing.summary import differences, search_text, summarise
-
-
-@dataclass(frozen=True, slots=True)
-class RecipientRoute:
-    """One To of a document and where its copy would go."""
-
-    organ_id: str
-    name: str
-    route: Route
-
-
-def recipient_routes(
-    document: Document, routes: RouteTable, now: datetime
-) -> tuple[list[RecipientRoute], list[Finding]]:
-    """A route for each recipient, one per agency, and what is to be said about them."""
-    today = now.astimezone(VIETNAM_TIME).date()
-    chosen: dict[str, RecipientRoute] = {}
-    findings: list[Finding] = []
-    for position, party in enumerate(document.recipients, start=1):
-        route = routes.route(party.organ_id, today)
-        element = f"MessageHeader/To[{position}]/OrganId"
-        if route.organ_key in chosen:
-            findings.append(
-                make(
-                    "RECIPIENT-TWICE",
-                    element=element,
-                    found=party.organ_id,
-                    allowed=chosen[route.organ_key].organ_id,
-                )
-            )
-            continue
-        if route.kind is not RouteKind.ROUTED:
-            finding = make(
-                "ID-RECIPIENT",
-                element=element,
-                found=party.organ_id,
-                allowed="an active agency of the directory that a connection serves",
-            )
-            finding = replace(finding, sentence=route.sentence)
-            findings.append(finding)
-        name = route.agency.name if route.agency else party.organ_name
-        chosen[route.organ_key] = RecipientRoute(party.organ_id, name, route)
-    return list(chosen.values()), findings
-
-
-def judge_sender(
-    organ_id: str, element: str, connection: Connection, routes: RouteTable
-) -> Finding | None:
-    """Rule ID-SENDER (KG 10.4): From belongs to the connection that hands the package in."""
-    if routes.owns(connection.id, organ_id):
-        return None
-    codes = ", ".join(str(code) for code in connection.agencies)
-    return make("ID-SENDER", element=element, found=organ_id, allowed=codes)
 
 
 class Accept:
@@ -109,7 +58,8 @@ class Accept:
         self._reports = reports
         self._fair_clock = fair_clock
         self._new_id = new_id
-        self._accept_report = AcceptReport(database, fair_clock, new_id)
+        self._changes = ChangeStep(reports, new_id)
+        self._accept_report = AcceptReport(database, self._changes, fair_clock, new_id)
 
     async def submit(
         self, submission: Submission, routes: RouteTable, now: datetime
@@ -131,11 +81,15 @@ class Accept:
         return await self._submit_document(submission, package, routes, now)
 
     async def _security_event(
-        self, submission: Submission, finding: Finding, now: datetime
+        self,
+        submission: Submission,
+        finding: Finding,
+        now: datetime,
+        what: str = "not-the-sender",
     ) -> None:
-        """Somebody tried to send in another's name: written down, whatever happens next."""
+        """Somebody tried to act in another's name: written down, whatever happens next."""
         event = Event(
-            type="security.not-the-sender",
+            type=f"security.{what}",
             at=now,
             actor=submission.actor,
             correlation_id=submission.correlation_id,
@@ -154,8 +108,10 @@ class Accept:
         package = self._package(submission, document, routes, tuple(found), now)
         deliveries = self._deliveries(package, chosen, now)
         issued = await self._refusals(package, deliveries, routes, now)
+        context = self._changes.context(package, submission.actor, document.business.reason, now)
+        prepared = Prepared()
 
-        async def record(tx: Transaction) -> Accepted | Refused:
+        async def record(tx: Transaction) -> Accepted | Refused | Missing:
             known = await tx.lock_document(
                 package.sender,
                 document.subject_document_id,
@@ -168,13 +124,63 @@ class Accept:
             if first is not None:
                 return await self._repeat(tx, first, routes, submission.actor, now)
             refusal = await self._other_content(tx, known, package)
+            refusal = refusal or await self._not_the_owner(tx, known, package, document, routes)
             if refusal is not None:
                 return refusal
-            return await self._record(
-                tx, known, package, deliveries, issued, document, submission.actor
-            )
+            version = known.version + 1
+            mine = replace(package, document_pk=known.pk, version=version)
+            drafts = [replace(row, document_pk=known.pk, version=version) for row in deliveries]
+            plan = await self._changes.plan(tx, mine, drafts, document, routes, context)
+            missing = prepared.missing(plan)
+            if missing is not None:
+                return missing
+            await self._record(tx, mine, plan.deliveries, issued, document, submission.actor)
+            await self._changes.store(tx, plan, mine, prepared, context)
+            await self._changes.link(tx, mine, document, routes)
+            return Accepted(mine, tuple(plan.deliveries), mine.findings)
 
-        return await self._database.write(record)
+        outcome = await self._database.write(record)
+        while isinstance(outcome, Missing):
+            await self._changes.prepare(
+                outcome,
+                prepared,
+                About.of(package),
+                document.sender,
+                deliveries[0],
+                routes,
+                context,
+            )
+            outcome = await self._database.write(record)
+        if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
+            await self._security_event(submission, outcome.findings[0], now, "not-the-owner")
+        return outcome
+
+    async def _not_the_owner(
+        self,
+        tx: Transaction,
+        known: DocumentRecord,
+        package: PackageRecord,
+        document: Document,
+        routes: RouteTable,
+    ) -> Refused | None:
+        """Recalling or updating somebody else's document (lifecycle, "Recall").
+
+        A document that this gateway never carried may have gone another way: such a request is
+        passed on, unless the DocumentId is known here as another sender's and does not name ours.
+        """
+        if is_new_content(package.meaning) or known.version > 0:
+            return None
+        document_id = document.subject_document_id
+        owners = set(await tx.owners_of(document_id)) - {package.sender}
+        if not owners or names_sender(document_id, package.sender, routes):
+            return None
+        finding = make(
+            "RECALL-OWNER",
+            element=document_id,
+            found=package.sender_organ_id,
+            allowed=", ".join(sorted(owners)),
+        )
+        return Refused(RefusalKind.NOT_THE_OWNER, (finding,))
 
     def _package(
         self,
@@ -266,7 +272,7 @@ class Accept:
         if known.version == 0 or not is_new_content(package.meaning):
             return None
         for earlier in reversed(await tx.packages_of_document(known.pk)):
-            if earlier.kind != DOCUMENT or not is_new_content(earlier.meaning):
+            if earlier.kind != DOCUMENT or earlier.meaning == BusinessDocType.REVOCATION:
                 continue
             deliveries = await tx.deliveries_of_package(earlier.id)
             if all(_reached_nobody(delivery) for delivery in deliveries):
@@ -292,22 +298,18 @@ class Accept:
     async def _record(
         self,
         tx: Transaction,
-        known: DocumentRecord,
         package: PackageRecord,
         deliveries: list[Delivery],
         issued: list[Issued],
         document: Document,
         actor: str,
-    ) -> Accepted:
-        version = known.version + 1
-        package = replace(package, document_pk=known.pk, version=version)
-        deliveries = [replace(row, document_pk=known.pk, version=version) for row in deliveries]
-        await tx.set_version(known.pk, version, document.subject, search_text(document))
+    ) -> None:
+        document_pk = package.document_pk or ""
+        await tx.set_version(document_pk, package.version, document.subject, search_text(document))
         await tx.insert_package(package)
         await tx.insert_deliveries(deliveries)
         await tx.append(accepted_events(package, deliveries, actor))
-        await record_issued(tx, issued, known.pk)
-        return Accepted(package, tuple(deliveries), package.findings)
+        await record_issued(tx, issued, document_pk)
 
     async def _repeat(
         self,

@@ -7,14 +7,18 @@ in ResponseFor like any package. Who may report: only an agency that the documen
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Severity
 from envelopes.model import VIETNAM_TIME, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
-from routing.gateway_reports import NewId, accepted_events
+from routing.change_requests import answer_requests
+from routing.change_step import ChangeStep, Missing, Prepared, copies_of, names_sender
+from routing.gateway_reports import About, NewId, accepted_events
 from routing.lanes import FairClock, Lane
+from routing.lifecycle import Context, Plan, recall_copies
 from routing.ports import Database, Transaction
 from routing.records import DOCUMENT, STATUS, Change, Delivery, Event, PackageRecord, Reason, change
 from routing.route_table import RouteKind, RouteTable
@@ -28,6 +32,9 @@ from routing.states import (
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 from routing.summary import summarise
 
+#: A receiver's answers to a recall or update.
+_ANSWERS = (StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED)
+
 #: States in which the gateway does not know yet that the recipient has the package: a report about
 #: it is proof enough (lessons 4, "a late truth still wins").
 _PROVED_BY_REPORT = (TransportState.DELIVERING, TransportState.UNKNOWN, TransportState.DEAD)
@@ -36,8 +43,11 @@ _PROVED_BY_REPORT = (TransportState.DELIVERING, TransportState.UNKNOWN, Transpor
 class AcceptReport:
     """The accept use case for status packages."""
 
-    def __init__(self, database: Database, fair_clock: FairClock, new_id: NewId) -> None:
+    def __init__(
+        self, database: Database, changes: ChangeStep, fair_clock: FairClock, new_id: NewId
+    ) -> None:
         self._database = database
+        self._changes = changes
         self._fair_clock = fair_clock
         self._new_id = new_id
 
@@ -53,14 +63,18 @@ class AcceptReport:
         issuer = routes.key_of_text(report.response_for.organ_id)
         owner = package.sender if by_sender else issuer
         reporter = delivery.recipient if by_sender else package.sender
+        context = self._changes.context(package, submission.actor, report.description, now)
+        prepared = Prepared()
 
-        async def record(tx: Transaction) -> Accepted | Refused:
+        async def record(tx: Transaction) -> Accepted | Refused | Missing:
             first = await tx.find_package(package.sender, package.digest)
             if first is not None:
                 rows = await tx.deliveries_of_package(first.id)
                 return Accepted(first, tuple(rows), first.findings, repeated=True)
             document = await tx.find_document(owner, report.response_for.document_id)
             if document is None:
+                if by_sender and await self._is_anothers(tx, package, routes):
+                    return _not_the_owner(report)
                 unknown = make(
                     "STATUS-FOREIGN-DOCUMENT",
                     element="MessageHeader/ResponseFor/DocumentId",
@@ -76,16 +90,95 @@ class AcceptReport:
             row = _reported_on(reported)
             told = replace(package, document_pk=document.pk, lane=row.lane)
             towards = replace(delivery, document_pk=document.pk, lane=row.lane)
-            refusal = None
-            if not by_sender:
-                # Which of several versions an agency has cannot be read from a report.
-                proof = len(reported) == 1
-                refusal = await self._apply(tx, row, code, told, submission.actor, proof=proof)
+            if by_sender:
+                return await self._take_back(tx, told, towards, prepared, context)
+            if code in _ANSWERS:
+                found = await self._answer(tx, row, code, told, submission.actor)
+                return await self._record(tx, told, towards, found, submission.actor)
+            # Which of several versions an agency has cannot be read from a report.
+            proof = len(reported) == 1
+            refusal = await self._apply(tx, row, code, told, submission.actor, proof=proof)
             if refusal is not None:
                 return refusal
             return await self._record(tx, told, towards, (), submission.actor)
 
-        return await self._database.write(record)
+        outcome = await self._database.write(record)
+        while isinstance(outcome, Missing):
+            about = _about(package, report)
+            await self._changes.prepare(
+                outcome, prepared, about, report.sender, delivery, routes, context
+            )
+            outcome = await self._database.write(record)
+        if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
+            await self._database.write(_security(submission, outcome, now))
+        return outcome
+
+    async def _is_anothers(
+        self, tx: Transaction, package: PackageRecord, routes: RouteTable
+    ) -> bool:
+        """Whether a document to be taken back is known as somebody else's."""
+        owners = set(await tx.owners_of(package.document_id)) - {package.sender}
+        return bool(owners) and not names_sender(package.document_id, package.sender, routes)
+
+    async def _take_back(
+        self,
+        tx: Transaction,
+        package: PackageRecord,
+        towards: Delivery,
+        prepared: Prepared,
+        context: Context,
+    ) -> Accepted | Missing:
+        """Status 13: withdraw what nobody has seen, ask for the rest (lifecycle, "Recall")."""
+        document_pk = package.document_pk or ""
+        mine = await copies_of(tx, document_pk, towards.recipient)
+        pending = await tx.requests.pending_of_document(document_pk)
+        plan = Plan()
+        if mine and towards.state is not TransportState.RETURNED:
+            towards = recall_copies(plan, mine, pending, towards, context)
+        missing = prepared.missing(plan)
+        if missing is not None:
+            return missing
+        accepted = await self._record(tx, package, towards, (), context.actor)
+        await self._changes.store(tx, plan, package, prepared, context)
+        return accepted
+
+    async def _answer(
+        self,
+        tx: Transaction,
+        row: Delivery,
+        code: StatusCode,
+        package: PackageRecord,
+        actor: str,
+    ) -> tuple[Finding, ...]:
+        """15 or 16: settle what this receiver was asked; unasked, it is noted and passed on."""
+        pending = await tx.requests.pending_for(row.document_pk or "", row.recipient)
+        here = [one for one in pending if one.document_pk == row.document_pk]
+        # A replacement is answered on the new document: all that it replaces is answered.
+        chosen = here[-1:] or pending
+        if not chosen:
+            outcome = acknowledge(row.business_state, code)
+            await tx.apply([_reported(row, outcome, code, package, actor)])
+            finding = make(
+                "RECALL-NOT-ASKED",
+                element=package.document_id,
+                found=code.value,
+                allowed="01 … 06",
+                severity=Severity.WARN,
+            )
+            return (finding,)
+        rows = await tx.get_deliveries([one.delivery_id for one in chosen], lock=True)
+        copies = {one.id: one for one in rows}
+        answered = answer_requests(
+            code,
+            [(one, copies[one.delivery_id]) for one in chosen],
+            str(package.summary.get("description", "")),
+            actor,
+            package.received_at,
+            package.id,
+        )
+        await tx.apply(answered.changes)
+        await tx.requests.settle(answered.requests)
+        return ()
 
     def _package(
         self, submission: Submission, report: StatusReport, routes: RouteTable, now: datetime
@@ -200,6 +293,48 @@ class AcceptReport:
         await tx.insert_deliveries([delivery])
         await tx.append(accepted_events(package, [delivery], actor))
         return Accepted(package, (delivery,), package.findings)
+
+
+def _about(package: PackageRecord, report: StatusReport) -> About:
+    """The document of a status 13 in its sender's words."""
+    return About(
+        sender=package.sender,
+        sender_organ_id=package.sender_organ_id,
+        document_pk=package.document_pk,
+        document_id=package.document_id,
+        code=report.response_for.code,
+        promulgation_date=report.response_for.promulgation_date,
+    )
+
+
+def _not_the_owner(report: StatusReport) -> Refused:
+    finding = make(
+        "RECALL-OWNER",
+        element=report.response_for.document_id,
+        found=report.sender.organ_id,
+        allowed="From = the sender of the document",
+    )
+    return Refused(RefusalKind.NOT_THE_OWNER, (finding,))
+
+
+def _security(
+    submission: Submission, refusal: Refused, now: datetime
+) -> Callable[[Transaction], Awaitable[None]]:
+    event = Event(
+        type="security.not-the-owner",
+        at=now,
+        actor=submission.actor,
+        correlation_id=submission.correlation_id,
+        data={
+            "digest": submission.spooled.claim.digest,
+            "finding": refusal.findings[0].as_dict(),
+        },
+    )
+
+    async def write(tx: Transaction) -> None:
+        await tx.append([event])
+
+    return write
 
 
 def _reported_on(rows: list[Delivery]) -> Delivery:

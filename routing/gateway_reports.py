@@ -115,29 +115,90 @@ class GatewayReports:
         like: Delivery,
         now: datetime,
     ) -> Issued | None:
-        """Status 02 to the sender of `about`: its copy for `recipient` goes no further.
+        """Status 02 to the sender of `about`: its copy for `recipient` goes no further."""
+        code = StatusCode.REFUSED
+        return await self.answer(code, about, recipient, reason.sentence, routes, like, now)
+
+    async def answer(
+        self,
+        code: StatusCode,
+        about: About,
+        recipient: str,
+        sentence: Sentence,
+        routes: RouteTable,
+        like: Delivery,
+        now: datetime,
+    ) -> Issued | None:
+        """A status of the gateway's own to the sender of `about`, on its copy for `recipient`.
 
         None when the sender itself has no connection (it can still read the outcome).
         `like` lends its lane and correlation id.
         """
-        route = routes.route(about.sender_organ_id, now.astimezone(VIETNAM_TIME).date())
+        party = Party(self._identity.organ_id, self._identity.name)
+        description = f"[{recipient}] {sentence.vi} / {sentence.en}"
+        content = compose_report(party, about, code, description, now)
+        return await self._issue(
+            _Words(code, self._identity.organ_id, party, description, recipient),
+            about,
+            about.sender_organ_id,
+            content,
+            routes,
+            like,
+            now,
+        )
+
+    async def take_back(
+        self,
+        about: About,
+        sender: Party,
+        copy: Delivery,
+        reason: str,
+        routes: RouteTable,
+        now: datetime,
+    ) -> Issued | None:
+        """Status 13 to the receiver of a copy: its sender's package took it off the receivers.
+
+        In the sender's name, because it is the sender's own package that says so; the event log
+        names that package. None when the receiver has no connection any more.
+        """
+        code = StatusCode.TAKE_BACK
+        to_receiver = replace(about, sender_organ_id=copy.recipient_organ_id)
+        content = compose_report(sender, to_receiver, code, reason, now)
+        return await self._issue(
+            _Words(code, about.sender, sender, reason, copy.recipient_organ_id),
+            to_receiver,
+            copy.recipient_organ_id,
+            content,
+            routes,
+            copy,
+            now,
+        )
+
+    async def _issue(
+        self,
+        words: _Words,
+        about: About,
+        towards: str,
+        content: bytes,
+        routes: RouteTable,
+        like: Delivery,
+        now: datetime,
+    ) -> Issued | None:
+        """Store the bytes; the package and its delivery to the agency `towards`."""
+        route = routes.route(towards, now.astimezone(VIETNAM_TIME).date())
         if route.connection is None:
             return None
-        sentence: Sentence = reason.sentence
-        description = f"[{recipient}] {sentence.vi} / {sentence.en}"
-        party = Party(self._identity.organ_id, self._identity.name)
-        content = compose_report(party, about, StatusCode.REFUSED, description, now)
         claim = await self._payloads.put(content)
         package = PackageRecord(
             id=self._new_id(),
             kind=STATUS,
-            sender=self._identity.organ_id,
-            sender_organ_id=self._identity.organ_id,
-            sender_name=self._identity.name,
+            sender=words.sender_key,
+            sender_organ_id=words.party.organ_id,
+            sender_name=words.party.organ_name,
             connection_id=None,
             document_pk=about.document_pk,
             document_id=about.document_id,
-            meaning=StatusCode.REFUSED.value,
+            meaning=words.code.value,
             version=1,
             digest=claim.digest,
             size=claim.size,
@@ -145,11 +206,11 @@ class GatewayReports:
             correlation_id=like.correlation_id,
             received_at=now,
             summary={
-                "statusCode": StatusCode.REFUSED.value,
-                "description": description,
+                "statusCode": words.code.value,
+                "description": words.description,
                 "code": about.code,
-                "responseFor": about.sender_organ_id,
-                "about": recipient,
+                "responseFor": towards,
+                "about": words.about,
                 "reportedAt": now.isoformat(),
             },
         )
@@ -158,7 +219,7 @@ class GatewayReports:
             package_id=package.id,
             document_pk=about.document_pk,
             recipient=route.organ_key,
-            recipient_organ_id=about.sender_organ_id,
+            recipient_organ_id=towards,
             recipient_name=routes.name_of(route.organ_key),
             connection_id=route.connection.id,
             lane=like.lane,
@@ -170,6 +231,17 @@ class GatewayReports:
             ring_at=now,
         )
         return Issued(package, delivery, accepted_events(package, [delivery], "gateway:accept"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What an issued status says, and in whose name."""
+
+    code: StatusCode
+    sender_key: str
+    party: Party
+    description: str
+    about: str
 
 
 def accepted_events(

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from routing.change_requests import ChangeRequest
 from routing.lanes import Lane
 from routing.records import (
     Attempt,
@@ -19,6 +20,7 @@ from routing.records import (
     Delivery,
     DocumentRecord,
     Event,
+    Link,
     PackageRecord,
 )
 from routing.route_table import RegistryData
@@ -154,8 +156,37 @@ class InboxCursor:
     delivery_id: str
 
 
+class RequestStore(Protocol):
+    """Requests to change copies, and links between documents."""
+
+    async def add(self, requests: Sequence[ChangeRequest]) -> None:
+        """Keep new requests."""
+
+    async def settle(self, requests: Sequence[ChangeRequest]) -> None:
+        """Store the state and answer of known requests."""
+
+    async def pending_of_document(self, document_pk: str) -> list[ChangeRequest]:
+        """Requests about a document's copies that are not answered, oldest first."""
+
+    async def pending_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
+        """Unanswered requests about, or carried by, this document's copies of one recipient."""
+
+    async def of_document(self, document_pk: str) -> list[ChangeRequest]:
+        """All requests about a document's copies, oldest first."""
+
+    async def link(self, link: Link, now: datetime) -> None:
+        """Tie two documents; doing so again changes nothing."""
+
+    async def links_of(self, document_pks: Sequence[str]) -> list[Link]:
+        """Links from or to these documents."""
+
+
 class Transaction(Protocol):
     """One database transaction. Everything done through it commits together or not at all."""
+
+    @property
+    def requests(self) -> RequestStore:
+        """Requests to change copies, and links."""
 
     async def find_package(self, sender: str, digest: str) -> PackageRecord | None:
         """The package of this sender with these bytes."""
@@ -183,6 +214,9 @@ class Transaction(Protocol):
 
     async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
         """The document, if it is known."""
+
+    async def owners_of(self, document_id: str) -> list[str]:
+        """Senders that have a document of this DocumentId."""
 
     async def get_document(self, document_pk: str) -> DocumentRecord | None:
         """The document of this key."""
@@ -231,6 +265,9 @@ class Transaction(Protocol):
 
     async def events_of_package(self, package_id: str) -> list[Event]:
         """A package's events in the order of the log."""
+
+    async def events_after(self, seq: int, limit: int) -> list[Event]:
+        """The log after this number, for reading it through."""
 
     async def claim_rings(
         self, owner: str, now: datetime, until: datetime, limit: int, window: int

@@ -43,6 +43,8 @@ class PackageRecord:
     lane: Lane
     correlation_id: str
     received_at: datetime
+    #: When it counts as sent by law (BT 7); None where no calendar was asked.
+    legal_sent_at: datetime | None = None
     #: What listings show: subject, code, type_name, priority, attachments …
     summary: dict[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
@@ -108,6 +110,8 @@ class Delivery:
     correlation_id: str
     version: int = 1
     business_state: StatusCode | None = None
+    #: The last request to take back, update or replace this copy (`routing.lifecycle.ChangeState`).
+    change_state: str | None = None
     attempts: int = 0
     ring_at: datetime | None = None
     ring_failures: int = 0
@@ -116,6 +120,8 @@ class Delivery:
     offered_at: datetime | None = None
     fetched_at: datetime | None = None
     delivered_at: datetime | None = None
+    #: When it counts as received by law: within the receiver's office hours (BT 7).
+    legal_received_at: datetime | None = None
     reason: Reason | None = None
 
 
@@ -136,6 +142,21 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
     #: Given by the database; 0 before.
     seq: int = 0
+
+
+#: Kinds of links between documents.
+REPLIES_TO = "replies-to"
+REPLACES = "replaces"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One document answers or replaces another; `package_id` is the package that said so."""
+
+    from_pk: str
+    to_pk: str
+    kind: str
+    package_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class RefusalKind(StrEnum):
     NOT_THE_SENDER = "not-the-sender"
     #: This DocumentId was used before for other content.
     OTHER_CONTENT = "same-document-id-other-content"
+    #: The document belongs to another agency: a security event.
+    NOT_THE_OWNER = "not-the-owner"
     #: The report contradicts what is final.
     IMPOSSIBLE_REPORT = "impossible-report"
     #: The reporting agency never was a recipient of the document.

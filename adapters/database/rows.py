@@ -41,6 +41,7 @@ MUTABLE = (
     "connection_id",
     "state",
     "business_state",
+    "change_state",
     "attempts",
     "ring_at",
     "ring_failures",
@@ -49,6 +50,7 @@ MUTABLE = (
     "offered_at",
     "fetched_at",
     "delivered_at",
+    "legal_received_at",
     "reason",
     "updated_at",
 )

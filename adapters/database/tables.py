@@ -159,6 +159,7 @@ packages = Table(
     C("lane", String(10), nullable=False),
     C("correlation_id", String(64), nullable=False),
     C("received_at", Time, nullable=False),
+    C("legal_sent_at", Time),
     C("summary", JSON, nullable=False),
     C("findings", JSON, nullable=False),
     # The same bytes from the same sender are one package, however often they are handed in.
@@ -184,6 +185,7 @@ deliveries = Table(
     C("correlation_id", String(64), nullable=False),
     C("version", Integer, nullable=False),
     C("business_state", String(2)),
+    C("change_state", String(20)),
     C("attempts", Integer, nullable=False),
     C("ring_at", Time),
     C("ring_failures", Integer, nullable=False),
@@ -194,6 +196,7 @@ deliveries = Table(
     C("offered_at", Time),
     C("fetched_at", Time),
     C("delivered_at", Time),
+    C("legal_received_at", Time),
     C("reason", JSON(none_as_null=True)),
     # The gateway never makes two deliveries for one package and recipient.
     UniqueConstraint("package_id", "recipient"),
@@ -257,8 +260,8 @@ events = Table(
     C("document_pk", String(36), index=True),
     C("package_id", String(36), index=True),
     C("delivery_id", String(36)),
-    C("from_state", String(12)),
-    C("to_state", String(12)),
+    C("from_state", String(20)),
+    C("to_state", String(20)),
     C("correlation_id", String(64), nullable=False),
     C("data", JSON, nullable=False),
     # Numbers of lines that were deleted are never given again.

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from adapters.database import rows, statements
 from adapters.database.executes import Executes
 from adapters.database.registry_rows import load_registry, registry_version
+from adapters.database.request_store import SqlRequests
 from adapters.database.tables import (
     deliveries,
     delivery_attempts,
@@ -19,7 +20,7 @@ from adapters.database.tables import (
     events,
     packages,
 )
-from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor, InboxItem
+from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor, InboxItem, RequestStore
 from routing.records import Attempt, Change, Delivery, DocumentRecord, Event, PackageRecord
 from routing.route_table import RegistryData
 
@@ -29,7 +30,13 @@ class SqlTransaction:
 
     def __init__(self, connection: Executes) -> None:
         self.connection = connection
+        self._requests = SqlRequests(connection)
         self._postgresql = connection.dialect.name == "postgresql"
+
+    @property
+    def requests(self) -> RequestStore:
+        """See the port."""
+        return self._requests
 
     # --- packages and documents -------------------------------------------------------------------
 
@@ -88,6 +95,11 @@ class SqlTransaction:
         )
         row = await self._one(query)
         return rows.document_of(row) if row else None
+
+    async def owners_of(self, document_id: str) -> list[str]:
+        """See the port."""
+        query = select(documents.c.sender).where(documents.c.document_id == document_id)
+        return list((await self.connection.execute(query)).scalars())
 
     async def get_document(self, document_pk: str) -> DocumentRecord | None:
         """See the port."""
@@ -247,6 +259,10 @@ class SqlTransaction:
     async def events_of_package(self, package_id: str) -> list[Event]:
         """See the port."""
         return await self._events(select(events).where(events.c.package_id == package_id))
+
+    async def events_after(self, seq: int, limit: int) -> list[Event]:
+        """See the port."""
+        return await self._events(select(events).where(events.c.seq > seq).limit(limit))
 
     # --- registry ---------------------------------------------------------------------------------
 

@@ -25,9 +25,11 @@ COMMANDS: Mapping[str, str] = {
     "fetch": "gateway.cli.inbox:fetch",
     "confirm": "gateway.cli.inbox:confirm",
     "report": "gateway.cli.send:report",
+    "recall": "gateway.cli.recall:recall",
     "trace": "gateway.cli.trace:trace",
     "deliveries": "gateway.cli.deliveries:deliveries",
     "config": "gateway.cli.config:config",
+    "verify-events": "gateway.cli.verify:verify_events",
     "database": "gateway.cli.database:database",
     "demo": "gateway.cli.demo:demo",
 }

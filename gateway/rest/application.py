@@ -8,8 +8,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.rest import documents, inbox, operations, packages, problems
-from gateway.rest.requests import SERVICES, correlation_id
+from gateway.rest import documents, inbox, operations, packages, problems, recall
+from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
 from routing.ports import DatabaseUnavailable
 
@@ -36,6 +36,8 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/v1/deliveries/{id}/reports", inbox.report),
         web.get("/v1/documents", documents.search),
         web.get("/v1/documents/{id:.+}/events", documents.events),
+        web.post("/v1/documents/{id:.+}/recall", recall.recall),
+        web.get("/v1/documents/{id:.+}/thread", documents.thread),
         web.get("/healthz", operations.healthz),
         web.get("/readyz", operations.readyz),
         web.get("/metrics", operations.metrics),
@@ -58,6 +60,7 @@ async def _faults_are_problems(request: web.Request, handler: Handler) -> web.St
 
 async def _answer(request: web.Request, handler: Handler, correlation: str) -> web.StreamResponse:
     try:
+        refuse_unstorable(request)
         return await handler(request)
     except problems.Problem as problem:
         return problem.response(correlation)

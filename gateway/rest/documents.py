@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 from aiohttp import web
 
@@ -11,9 +12,12 @@ from gateway.rest.problems import bad_parameter, not_found
 from gateway.rest.requests import connection, moment, number, services
 from identifiers.texts import fold
 from routing.ports import DocumentQuery, Transaction
-from routing.records import Delivery, DocumentRecord, Event, PackageRecord
+from routing.records import Delivery, DocumentRecord, Event, Link, PackageRecord
 from routing.route_table import Connection, RouteTable
 from routing.states import TransportState
+
+#: Documents that a thread shows at the most.
+LONGEST_THREAD = 200
 
 
 async def search(request: web.Request) -> web.StreamResponse:
@@ -64,6 +68,16 @@ def _query(request: web.Request, asker: Connection, routes: RouteTable) -> Docum
     )
 
 
+async def find(tx: Transaction, some_id: str, asker: Connection) -> DocumentRecord | None:
+    """The document of this key or DocumentId, if the connection sent or received it."""
+    record = await tx.get_document(some_id)
+    if record is None:
+        query = DocumentQuery(document_id=some_id, connection_id=asker.id, limit=1)
+        found = await tx.search_documents(query)
+        record = found[0] if found else None
+    return record
+
+
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /v1/documents/{id}/events: its story, as far as this connection may see it."""
     asker = await connection(request)
@@ -71,11 +85,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     wanted = request.match_info["id"]
 
     async def read(tx: Transaction) -> tuple[DocumentRecord, list[Event], list[Delivery]] | None:
-        record = await tx.get_document(wanted)
-        if record is None:
-            query = DocumentQuery(document_id=wanted, connection_id=asker.id, limit=1)
-            found = await tx.search_documents(query)
-            record = found[0] if found else None
+        record = await find(tx, wanted, asker)
         if record is None:
             return None
         packages = await tx.packages_of_document(record.pk)
@@ -93,6 +103,50 @@ async def events(request: web.Request) -> web.StreamResponse:
             "items": [encode.event(line) for line in story],
         }
     )
+
+
+async def thread(request: web.Request) -> web.StreamResponse:
+    """GET /v1/documents/{id}/thread: what it answers and replaces, and what answers or replaces it.
+
+    Read from either end; documents that the connection has no part in are left out.
+    """
+    asker = await connection(request)
+    wanted = request.match_info["id"]
+
+    async def read(tx: Transaction) -> tuple[list[dict[str, Any]], list[Link]] | None:
+        first = await find(tx, wanted, asker)
+        if first is None:
+            return None
+        links = await _links_around(tx, first.pk)
+        pks = dict.fromkeys(
+            [first.pk, *(pk for link in links for pk in (link.from_pk, link.to_pk))]
+        )
+        seen = defaultdict(list)
+        for row, sent_by in await tx.deliveries_of_documents(list(pks)):
+            if _may_see(row, sent_by, asker):
+                seen[row.document_pk].append(row)
+        records = [await tx.get_document(pk) for pk in pks if seen[pk]]
+        shown = [encode.document(one, seen[one.pk]) for one in records if one is not None]
+        known = {one["id"] for one in shown}
+        return shown, [one for one in links if {one.from_pk, one.to_pk} <= known]
+
+    found = await services(request).database.read(read)
+    if found is None or not found[0]:
+        raise not_found("document", "văn bản")
+    links = [{"from": one.from_pk, "to": one.to_pk, "kind": one.kind} for one in found[1]]
+    return encode.answer({"items": found[0], "links": links})
+
+
+async def _links_around(tx: Transaction, document_pk: str) -> list[Link]:
+    """All links that hang together with a document, at most `LONGEST_THREAD` documents."""
+    known, frontier = {document_pk}, {document_pk}
+    links: dict[tuple[str, str, str], Link] = {}
+    while frontier and len(known) < LONGEST_THREAD:
+        found = await tx.requests.links_of(sorted(frontier))
+        links |= {(one.from_pk, one.to_pk, one.kind): one for one in found}
+        frontier = {pk for one in found for pk in (one.from_pk, one.to_pk)} - known
+        known |= frontier
+    return list(links.values())
 
 
 def _may_see(row: Delivery, sent_by: str | None, asker: Connection) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from routing.lanes import Lane
 from routing.ports import InboxCursor, InboxItem
 from routing.records import Attempt, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import TransportState
 from routing.submission import Accepted
+
+_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -39,11 +42,13 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "recipientName": row.recipient_name,
         "state": row.state.value,
         "businessState": row.business_state.value if row.business_state else None,
+        "changeState": row.change_state,
         "lane": row.lane.value,
         "attempts": row.attempts,
         "offeredAt": time_of(row.offered_at),
         "fetchedAt": time_of(row.fetched_at),
         "deliveredAt": time_of(row.delivered_at),
+        "legalReceivedAt": time_of(row.legal_received_at),
         "updatedAt": time_of(row.updated_at),
         "nextAttemptAt": time_of(row.ring_at) if waits else None,
         "reason": row.reason.as_dict() if row.reason else None,
@@ -83,6 +88,7 @@ def package(record: PackageRecord, deliveries: Iterable[Delivery]) -> dict[str, 
         "lane": record.lane.value,
         "correlationId": record.correlation_id,
         "receivedAt": time_of(record.received_at),
+        "legalSentAt": time_of(record.legal_sent_at),
         "summary": record.summary,
         "findings": [finding.as_dict() for finding in record.findings],
         "deliveries": [delivery(row) for row in deliveries],
@@ -168,8 +174,10 @@ def parse_cursor(text: str) -> InboxCursor | None:
         padded = text + "=" * (-len(text) % 4)
         rank, offered_at, delivery_id = json.loads(base64.urlsafe_b64decode(padded))
         parsed = datetime.fromisoformat(offered_at)
-        if not isinstance(rank, int) or not isinstance(delivery_id, str) or not parsed.tzinfo:
+        known = {lane.rank for lane in Lane}
+        decent = type(rank) is int and rank in known and _ID.fullmatch(delivery_id)
+        if not decent or not parsed.tzinfo:
             return None
-    except (ValueError, TypeError, binascii.Error):
+        return InboxCursor(rank, parsed.astimezone(UTC), delivery_id)
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None
-    return InboxCursor(rank, parsed, delivery_id)

@@ -23,6 +23,7 @@ from gateway.rest.requests import (
     json_object,
     number,
     services,
+    text_member,
 )
 from gateway.services import Services
 from routing.gateway_reports import About, compose_report
@@ -176,32 +177,24 @@ def _report_of(body: dict[str, Any]) -> _Report:
     if unknown:
         raise bad_parameter(unknown[0], "", "statusCode, description, timestamp, staff")
     try:
-        code = StatusCode(_text(body, "statusCode"))
+        code = StatusCode(text_member(body, "statusCode"))
     except ValueError:
         allowed = ", ".join(code.value for code in StatusCode)
         raise bad_parameter("statusCode", str(body.get("statusCode")), allowed) from None
     staff = body.get("staff") or {}
     if not isinstance(staff, dict) or set(staff) - set(StaffInfo.__slots__):
         raise bad_parameter("staff", str(staff)[:100], "department, staff, mobile, email")
-    people = StaffInfo(**{name: _text(staff, name) for name in staff}) if staff else None
-    return _Report(code, _text(body, "description"), _moment(body), people)
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name) or ""
-    if not isinstance(value, str) or len(value) > 4000:
-        raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
-    if any(ord(char) < 32 and char not in "\t\n" for char in value):
-        raise bad_parameter(name, repr(value)[:100], "no control characters")
-    return value.strip()
+    people = StaffInfo(**{name: text_member(staff, name) for name in staff}) if staff else None
+    return _Report(code, text_member(body, "description"), _moment(body), people)
 
 
 def _moment(body: dict[str, Any]) -> datetime | None:
-    given = _text(body, "timestamp")
+    given = text_member(body, "timestamp")
     if not given:
         return None
     try:
         parsed = datetime.fromisoformat(given)
-    except ValueError:
+        local = parsed if parsed.tzinfo else parsed.replace(tzinfo=VIETNAM_TIME)
+        return local.astimezone(VIETNAM_TIME)
+    except (ValueError, OverflowError):
         raise bad_parameter("timestamp", given, "ISO 8601") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=VIETNAM_TIME)

@@ -21,9 +21,9 @@ from gateway.rest.problems import Problem, not_found, payload_missing
 from gateway.rest.requests import connection, correlation_id, id_of, services
 from gateway.services import Services
 from gateway.settings import MIB
-from routing.accept import RecipientRoute, judge_sender, recipient_routes
-from routing.ports import Transaction
+from routing.ports import PayloadMissing, Transaction
 from routing.pull import Fetched, NotYours, fetch
+from routing.recipients import RecipientRoute, judge_sender, recipient_routes
 from routing.records import Delivery, PackageRecord
 from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, RefusalKind, Refused, Submission
@@ -36,6 +36,7 @@ SMALL = 1024 * 1024
 _STATUS_OF = {
     RefusalKind.INVALID: 422,
     RefusalKind.NOT_THE_SENDER: 403,
+    RefusalKind.NOT_THE_OWNER: 403,
     RefusalKind.OTHER_CONTENT: 409,
     RefusalKind.IMPOSSIBLE_REPORT: 409,
     RefusalKind.NOT_A_RECIPIENT: 403,
@@ -368,10 +369,11 @@ async def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResp
         "X-Content-Type-Options": "nosniff",
         "X-Correlation-Id": package.correlation_id,
     }
-    path = gateway.payloads.path(package.digest)
-    if not await asyncio.to_thread(path.is_file):
+    try:
+        path = await asyncio.to_thread(gateway.payloads.path, package.digest)
+    except PayloadMissing:
         log.error("payload.missing", package=package.id, digest=package.digest)
-        raise payload_missing()
+        raise payload_missing() from None
     if package.size > SMALL:
         return _PayloadResponse(path, headers=headers)
     return web.Response(body=await asyncio.to_thread(path.read_bytes), headers=headers)

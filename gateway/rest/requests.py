@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import clock
-from gateway.rest.problems import Problem, bad_parameter, suspended, unauthorized
+from gateway.rest.problems import Problem, bad_parameter, not_found, suspended, unauthorized
 from gateway.services import Services
 from routing.route_table import Connection
 
@@ -17,6 +17,10 @@ SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 
 #: Ids are UUIDs; nothing else ever reaches the database as one.
 _ID = re.compile(r"[0-9a-f-]{36}")
+#: What PostgreSQL takes in no text.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+#: What XML has no place for: control characters, half characters, U+FFFE and U+FFFF.
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
@@ -71,9 +75,18 @@ def moment(request: web.Request, name: str) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(given.replace(" ", "+"))
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise bad_parameter(name, given, "ISO 8601, 2026-11-21T08:00:00Z") from None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def refuse_unstorable(request: web.Request) -> None:
+    """NUL and half characters are no part of any id or word. Raises `Problem` 400 or 404."""
+    if _UNSTORABLE.search(request.path):
+        raise not_found("path", "đường dẫn")
+    for name, value in request.query.items():
+        if _UNSTORABLE.search(name + value):
+            raise bad_parameter(name, repr(value)[:100], "no NUL, no half characters")
 
 
 async def json_object(request: web.Request, largest: int = 64 * 1024) -> dict[str, Any]:
@@ -82,8 +95,18 @@ async def json_object(request: web.Request, largest: int = 64 * 1024) -> dict[st
         raise Problem(413, "too-large", bad_parameter("body", "", f"{largest} bytes").sentence)
     try:
         data = await request.json()
-    except (ValueError, web.RequestPayloadError) as error:
+    except (ValueError, LookupError, RecursionError, web.RequestPayloadError) as error:
         raise bad_parameter("body", str(error)[:200], "a JSON object in UTF-8") from None
     if not isinstance(data, dict):
         raise bad_parameter("body", type(data).__name__, "a JSON object")
     return data
+
+
+def text_member(body: dict[str, Any], name: str) -> str:
+    """A text of a JSON body, trimmed; empty when absent. Raises `Problem` 400."""
+    value = body.get(name) or ""
+    if not isinstance(value, str) or len(value) > 4000:
+        raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
+    if _NOT_XML.search(value):
+        raise bad_parameter(name, repr(value)[:100], "no control characters")
+    return value.strip()

@@ -1,0 +1,119 @@
+"""Taking a document back over REST: a status 13 per recipient, in its sender's name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiohttp import web
+
+from envelopes.findings import Sentence
+from envelopes.model import Party, StatusCode
+from envelopes.read import read_package
+from gateway import clock
+from gateway.rest import encode
+from gateway.rest.packages import take
+from gateway.rest.problems import Problem, bad_parameter, not_found
+from gateway.rest.requests import connection, correlation_id, json_object, services, text_member
+from gateway.services import Services
+from routing.change_step import copies_of
+from routing.gateway_reports import About, compose_report
+from routing.ports import DocumentQuery, Transaction
+from routing.records import DOCUMENT, Delivery, PackageRecord
+from routing.route_table import Connection, RouteTable
+from routing.submission import Submission
+
+
+async def recall(request: web.Request) -> web.StreamResponse:
+    """POST /v1/documents/{id}/recall: from all recipients, or from those named."""
+    asker = await connection(request)
+    gateway = services(request)
+    body = await json_object(request)
+    reason = text_member(body, "reason")
+    if not reason:
+        raise bad_parameter("reason", "", "why the document is taken back")
+    found = await _sent(gateway, request.match_info["id"], asker)
+    if found is None:
+        raise not_found("document of yours", "văn bản nào của bạn")
+    package, copies = found
+    routes = await gateway.registry.routes()
+    chosen = _chosen(body, copies, routes)
+    results = []
+    for copy in chosen:
+        results.append(await _take_back(request, asker, package, copy, reason))
+    return encode.answer(
+        {"documentId": package.document_id, "items": results}, 202 if results else 200
+    )
+
+
+async def _sent(
+    gateway: Services, some_id: str, asker: Connection
+) -> tuple[PackageRecord, list[Delivery]] | None:
+    """The newest package of a document that this connection sent, and one copy per recipient."""
+
+    async def read(tx: Transaction) -> tuple[PackageRecord, list[Delivery]] | None:
+        record = await tx.get_document(some_id)
+        if record is None:
+            query = DocumentQuery(document_id=some_id, connection_id=asker.id, limit=10)
+            candidates = await tx.search_documents(query)
+        else:
+            candidates = [record]
+        for candidate in candidates:
+            packages = await tx.packages_of_document(candidate.pk)
+            own = [one for one in packages if one.connection_id == asker.id]
+            contents = [one for one in own if one.kind == DOCUMENT]
+            if contents:
+                return contents[-1], await copies_of(tx, candidate.pk, lock=False)
+        return None
+
+    return await gateway.database.read(read)
+
+
+def _chosen(body: dict[str, Any], copies: list[Delivery], routes: RouteTable) -> list[Delivery]:
+    """One copy for each recipient that the document is taken back from."""
+    of_recipient = {copy.recipient: copy for copy in copies}
+    wanted = body.get("recipients")
+    if wanted is None:
+        return list(of_recipient.values())
+    if not isinstance(wanted, list) or not all(isinstance(code, str) for code in wanted):
+        raise bad_parameter("recipients", str(wanted)[:100], "a list of agency codes")
+    chosen = []
+    for code in wanted:
+        copy = of_recipient.get(routes.key_of_text(code))
+        if copy is None:
+            raise Problem(
+                404,
+                "never-sent",
+                Sentence(
+                    vi=f"Văn bản này chưa từng được gửi cho {code[:40]}.",
+                    en=f"The document was never sent to {code[:40]}.",
+                ),
+                recipients=sorted(of_recipient),
+            )
+        chosen.append(copy)
+    return chosen
+
+
+async def _take_back(
+    request: web.Request, asker: Connection, package: PackageRecord, copy: Delivery, reason: str
+) -> dict[str, Any]:
+    gateway = services(request)
+    about = About(
+        sender=package.sender,
+        sender_organ_id=copy.recipient_organ_id,
+        document_pk=package.document_pk,
+        document_id=package.document_id,
+        code=About.of(package).code,
+        promulgation_date=About.of(package).promulgation_date,
+    )
+    sender = Party(package.sender_organ_id, package.sender_name)
+    content = compose_report(sender, about, StatusCode.TAKE_BACK, reason, clock.now())
+    spool = await asyncio.to_thread(gateway.payloads.spool)
+    try:
+        await asyncio.to_thread(spool.write, content)
+        spool.finish()
+        submission = Submission(read_package([content]), spool, asker, correlation_id(request))
+        accepted = await take(gateway, submission)
+    finally:
+        await asyncio.to_thread(spool.discard)
+    return {"recipient": copy.recipient, **encode.accepted(accepted)}

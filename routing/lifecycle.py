@@ -1,0 +1,323 @@
+"""Recall, update, replacement: what a package means for the copies that went out before it.
+
+Pure: copies, requests and the package's own new deliveries in, a `Plan` out. The record step of
+the accept use cases runs it under the lock of the document and of the copies, so a race with a
+fetch has exactly one outcome, and the sender is told the true one (lifecycle, "Recall").
+
+For one copy there are four ways. Nobody has seen it: the gateway withdraws it and answers 15
+itself. The receiver has it, or may have it: it is asked, and answers 15 or 16 later. It is finished
+(06) or refused (02): answered 16 at once, with the reason. It was taken back before, or never
+arrived: 15 again, harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from envelopes.findings import Sentence
+from envelopes.model import StatusCode
+from routing.change_requests import (
+    ChangeRequest,
+    ChangeState,
+    RequestKind,
+    RequestState,
+    request_change,
+)
+from routing.records import Change, Delivery, Reason, change
+from routing.states import Happening, TransportState
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAnswer:
+    """A 15 or 16 that the gateway gives the sender itself, about one recipient."""
+
+    recipient: str
+    recipient_organ_id: str
+    code: StatusCode
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """A copy whose receiver is asked by a status 13: no package is addressed to it."""
+
+    copy: Delivery
+    kind: RequestKind
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be stored together with the package."""
+
+    #: The package's own deliveries, some of which have nothing to ask any more.
+    deliveries: list[Delivery] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    requests: list[ChangeRequest] = field(default_factory=list)
+    superseded: list[ChangeRequest] = field(default_factory=list)
+    answers: list[GatewayAnswer] = field(default_factory=list)
+    take_backs: list[TakeBack] = field(default_factory=list)
+
+
+#: Nobody has seen a copy in these states (unless it was fetched before an operator held it).
+_UNSEEN = (
+    TransportState.ACCEPTED,
+    TransportState.QUEUED,
+    TransportState.OFFERED,
+    TransportState.HELD,
+    TransportState.DEAD,
+)
+#: It never reached the receiver, or was taken back.
+_GONE = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
+
+WITHDRAWN = Sentence(
+    vi="Trục đã thu hồi trước khi bên nhận lấy văn bản: bên nhận chưa hề thấy văn bản này.",
+    en="The gateway withdrew it before the receiver fetched it: the receiver never saw it.",
+)
+GONE = Sentence(
+    vi="Bên nhận không giữ văn bản này (chưa từng đến nơi hoặc đã được thu hồi trước đó).",
+    en="The receiver does not have it (it never arrived, or was taken back before).",
+)
+FINISHED = Sentence(
+    vi="Bên nhận đã xử lý xong (06): không thu hồi được.",
+    en="The receiver has finished with it (06): it cannot be taken back.",
+)
+REFUSED_BEFORE = Sentence(
+    vi="Bên nhận đã từ chối văn bản này (02): không còn gì để thu hồi.",
+    en="The receiver refused it (02): there is nothing to take back.",
+)
+ASKED_BEFORE = Sentence(
+    vi="Bên nhận đã được yêu cầu và chưa trả lời; không hỏi lần nữa.",
+    en="The receiver was asked before and has not answered; it is not asked twice.",
+)
+NEVER_SENT = Sentence(
+    vi="Cơ quan này chưa từng được gửi văn bản nên không có gì để thu hồi.",
+    en="This agency was never sent the document, so there is nothing to take back.",
+)
+SUPERSEDED = Sentence(
+    vi="Bản cũ chưa được lấy; bên nhận sẽ nhận thẳng bản mới.",
+    en="The older version was not fetched; the receiver gets the newer one instead.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What every step of a plan needs to know."""
+
+    actor: str
+    now: datetime
+    reason: str
+    #: The package that asks, for the log.
+    package_id: str
+    new_id: Callable[[], str]
+
+
+def unseen(copy: Delivery) -> bool:
+    """Whether the gateway can still take the copy back by itself."""
+    return copy.state in _UNSEEN and copy.fetched_at is None
+
+
+def plan_recall(
+    copies: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
+    carriers: Sequence[Delivery],
+    context: Context,
+) -> Plan:
+    """A revocation: each carrier is the delivery of the revocation to one recipient."""
+    plan = Plan()
+    for carrier in carriers:
+        mine = [copy for copy in copies if copy.recipient == carrier.recipient]
+        if not copies or carrier.state is TransportState.RETURNED:
+            plan.deliveries.append(carrier)
+        elif not mine:
+            plan.deliveries.append(_pointless(carrier, "never-sent", NEVER_SENT))
+        else:
+            plan.deliveries.append(recall_copies(plan, mine, pending, carrier, context))
+    return plan
+
+
+def recall_copies(
+    plan: Plan,
+    mine: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
+    carrier: Delivery,
+    context: Context,
+) -> Delivery:
+    """Take back all versions that one recipient has; the carrier as it is to be stored."""
+    for copy in mine:
+        if unseen(copy):
+            _withdraw(plan, copy, "recalled", WITHDRAWN, context)
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
+    if not held:
+        sentence = WITHDRAWN if any(unseen(copy) for copy in mine) else GONE
+        _answer(plan, carrier, StatusCode.CHANGE_AGREED, sentence)
+        return _pointless(carrier, "nothing-to-ask", sentence)
+    copy = held[-1]
+    final = {StatusCode.FINISHED: FINISHED, StatusCode.REFUSED: REFUSED_BEFORE}
+    if copy.business_state in final:
+        sentence = final[copy.business_state]
+        _answer(plan, carrier, StatusCode.CHANGE_REFUSED, sentence)
+        return _pointless(carrier, "cannot-be-recalled", sentence)
+    asked = [one for one in pending if one.delivery_id == copy.id]
+    if any(one.kind is RequestKind.RECALL for one in asked):
+        return _pointless(carrier, "asked-before", ASKED_BEFORE)
+    _ask(plan, RequestKind.RECALL, copy, asked, carrier.id, context)
+    return carrier
+
+
+def plan_update(
+    copies: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
+    drafts: Sequence[Delivery],
+    removed: frozenset[str],
+    context: Context,
+) -> Plan:
+    """An update: drafts are the new version's deliveries; `removed` the receivers taken off."""
+    plan = Plan()
+    addressed = set()
+    for draft in drafts:
+        addressed.add(draft.recipient)
+        mine = [copy for copy in copies if copy.recipient == draft.recipient]
+        if draft.state is TransportState.RETURNED:
+            plan.deliveries.append(draft)
+            continue
+        if draft.recipient in removed:
+            if mine:
+                draft = recall_copies(plan, mine, pending, draft, context)
+            else:
+                draft = _pointless(draft, "never-sent", NEVER_SENT)
+        else:
+            _supersede(plan, RequestKind.UPDATE, mine, pending, draft.id, context)
+        plan.deliveries.append(draft)
+    for recipient in sorted(removed - addressed):
+        _take_off(plan, [copy for copy in copies if copy.recipient == recipient], pending, context)
+    return plan
+
+
+def plan_replacement(
+    replaced: Sequence[tuple[Sequence[Delivery], frozenset[str]]],
+    pending: Sequence[ChangeRequest],
+    drafts: Sequence[Delivery],
+    context: Context,
+) -> Plan:
+    """A replacement: of each replaced document its copies, and who is said to have had it.
+
+    Nobody named means everybody who had it.
+    """
+    plan = Plan(deliveries=list(drafts))
+    draft_of = {draft.recipient: draft.id for draft in drafts}
+    for copies, holders in replaced:
+        for recipient in dict.fromkeys(copy.recipient for copy in copies):
+            if holders and recipient not in holders:
+                continue
+            mine = [copy for copy in copies if copy.recipient == recipient]
+            carrier_id = draft_of.get(recipient)
+            if carrier_id is None:
+                _take_off(plan, mine, pending, context, RequestKind.REPLACEMENT)
+            else:
+                _supersede(plan, RequestKind.REPLACEMENT, mine, pending, carrier_id, context)
+    return plan
+
+
+def _supersede(
+    plan: Plan,
+    kind: RequestKind,
+    mine: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
+    carrier_id: str,
+    context: Context,
+) -> None:
+    """Unseen older versions are replaced silently; the receiver of a seen one is asked."""
+    for copy in mine:
+        if unseen(copy):
+            _withdraw(plan, copy, "superseded", SUPERSEDED, context)
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
+    if held and held[-1].business_state is not StatusCode.REFUSED:
+        asked = [one for one in pending if one.delivery_id == held[-1].id]
+        _ask(plan, kind, held[-1], asked, carrier_id, context)
+
+
+def _take_off(
+    plan: Plan,
+    mine: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
+    context: Context,
+    kind: RequestKind = RequestKind.RECALL,
+) -> None:
+    """A receiver that no package is addressed to: withdrawn, or asked by a status 13."""
+    for copy in mine:
+        if unseen(copy):
+            _withdraw(plan, copy, "recalled", WITHDRAWN, context)
+            _answer(plan, copy, StatusCode.CHANGE_AGREED, WITHDRAWN)
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
+    final = (StatusCode.FINISHED, StatusCode.REFUSED)
+    if not held or held[-1].business_state in final:
+        return
+    if not any(one.delivery_id == held[-1].id and one.kind is kind for one in pending):
+        plan.take_backs.append(TakeBack(held[-1], kind))
+
+
+def ask_by(
+    plan: Plan,
+    take_back: TakeBack,
+    pending: Sequence[ChangeRequest],
+    carrier_id: str,
+    context: Context,
+) -> None:
+    """Complete a take-back once the status 13 that carries it has a delivery."""
+    asked = [one for one in pending if one.delivery_id == take_back.copy.id]
+    _ask(plan, take_back.kind, take_back.copy, asked, carrier_id, context)
+
+
+def _withdraw(plan: Plan, copy: Delivery, code: str, sentence: Sentence, context: Context) -> None:
+    step = change(
+        copy,
+        Happening.WITHDRAWN,
+        actor=context.actor,
+        now=context.now,
+        data={"why": code, "by": context.package_id, "reason": context.reason},
+        ring_at=None,
+        reason=Reason(code, sentence),
+        change_state=ChangeState.RECALLED.value if code == "recalled" else copy.change_state,
+    )
+    if isinstance(step, Change):
+        plan.changes.append(step)
+
+
+def _ask(
+    plan: Plan,
+    kind: RequestKind,
+    copy: Delivery,
+    asked: Sequence[ChangeRequest],
+    carrier_id: str,
+    context: Context,
+) -> None:
+    plan.superseded += [replace(one, state=RequestState.SUPERSEDED) for one in asked]
+    plan.requests.append(
+        ChangeRequest(
+            id=context.new_id(),
+            kind=kind,
+            document_pk=copy.document_pk or "",
+            delivery_id=copy.id,
+            carrier_id=carrier_id,
+            state=RequestState.PENDING,
+            reason=context.reason,
+            requested_at=context.now,
+        )
+    )
+    data = {"by": context.package_id, "carrier": carrier_id, "reason": context.reason}
+    plan.changes.append(
+        request_change(copy, kind, RequestState.PENDING, context.actor, context.now, data)
+    )
+
+
+def _answer(plan: Plan, about: Delivery, code: StatusCode, sentence: Sentence) -> None:
+    plan.answers.append(GatewayAnswer(about.recipient, about.recipient_organ_id, code, sentence))
+
+
+def _pointless(carrier: Delivery, code: str, sentence: Sentence) -> Delivery:
+    """A delivery of a request that need not travel: final from the start."""
+    return replace(
+        carrier, state=TransportState.WITHDRAWN, ring_at=None, reason=Reason(code, sentence)
+    )

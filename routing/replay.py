@@ -1,0 +1,77 @@
+"""Replaying the event log: does it tell the same states as the deliveries have?
+
+Every change of a delivery is written with its event in one transaction, so the log must lead to
+exactly the states that are stored. `Replay` reads events in their order and compares at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from routing.records import Delivery, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """Log and table disagree, or the log contradicts itself."""
+
+    delivery_id: str
+    what: str
+    by_log: str | None
+    found: str | None
+    #: Number of the event at which the log contradicts itself; 0 for a comparison at the end.
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class _Told:
+    transport: str | None = None
+    business: str | None = None
+    change: str | None = None
+
+
+@dataclass(slots=True)
+class Replay:
+    """The states of all deliveries as the events tell them."""
+
+    told: dict[str, _Told] = field(default_factory=dict)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
+    events: int = 0
+
+    def take(self, event: Event) -> None:
+        """The next event of the log."""
+        self.events += 1
+        family = event.type.partition(".")[0]
+        if event.delivery_id is None or event.to_state is None:
+            return
+        names = {"delivery": "transport", "report": "business", "change": "change"}
+        name = names.get(family)
+        if name is None:
+            return
+        state = self.told.setdefault(event.delivery_id, _Told())
+        known = getattr(state, name)
+        if known != event.from_state:
+            self.discrepancies.append(
+                Discrepancy(event.delivery_id, name, known, event.from_state, event.seq)
+            )
+        setattr(state, name, event.to_state)
+        if event.type == "delivery.withdrawn" and event.data.get("why") == "recalled":
+            state.change = "recalled"
+
+    def compare(self, deliveries: Iterable[Delivery]) -> int:
+        """Hold these deliveries against the log; how many were looked at."""
+        count = 0
+        for row in deliveries:
+            count += 1
+            state = self.told.get(row.id, _Told())
+            stored = {
+                "transport": row.state.value,
+                "business": row.business_state.value if row.business_state else None,
+                "change": row.change_state,
+            }
+            for name, found in stored.items():
+                by_log = getattr(state, name)
+                if by_log != found:
+                    self.discrepancies.append(Discrepancy(row.id, name, by_log, found))
+        return count
