@@ -21,6 +21,7 @@ from gateway import clock
 from gateway.observability import Metrics, configure_logging
 from gateway.registry import Registry
 from gateway.rest.application import make_application
+from gateway.rest.protocol import Runner
 from gateway.runtime import Roles
 from gateway.services import Services, Turnstile
 from gateway.settings import Role, Settings, problems_between
@@ -92,7 +93,7 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, services.stopping.set)
     background = Roles(services)
-    runner = web.AppRunner(
+    runner = Runner(
         make_application(services),
         access_log=None,
         handle_signals=False,
