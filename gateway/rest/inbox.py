@@ -181,7 +181,8 @@ def _report_of(body: dict[str, Any]) -> _Report:
     except ValueError:
         allowed = ", ".join(code.value for code in StatusCode)
         raise bad_parameter("statusCode", str(body.get("statusCode")), allowed) from None
-    staff = body.get("staff") or {}
+    staff = body.get("staff")
+    staff = {} if staff is None else staff
     if not isinstance(staff, dict) or set(staff) - set(StaffInfo.__slots__):
         raise bad_parameter("staff", str(staff)[:100], "department, staff, mobile, email")
     people = StaffInfo(**{name: text_member(staff, name) for name in staff}) if staff else None

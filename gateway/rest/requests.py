@@ -104,7 +104,8 @@ async def json_object(request: web.Request, largest: int = 64 * 1024) -> dict[st
 
 def text_member(body: dict[str, Any], name: str) -> str:
     """A text of a JSON body, trimmed; empty when absent. Raises `Problem` 400."""
-    value = body.get(name) or ""
+    value = body.get(name)
+    value = "" if value is None else value
     if not isinstance(value, str) or len(value) > 4000:
         raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
     if _NOT_XML.search(value):
