@@ -25,7 +25,6 @@ from adapters.broker.link import (
     Link,
     backoff,
     bounded,
-    close_quietly,
     swallow,
 )
 from adapters.broker.topology import Declarer, QueueKey, Topology
@@ -111,7 +110,7 @@ class Subscription:
             finally:
                 stop.cancel()
         finally:
-            await close_quietly(channel)
+            await self._link.release(channel)
 
     async def _begin(
         self, channel: AbstractChannel, on_cancel: Callable[[], None]

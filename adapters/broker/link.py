@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp.common import FieldTable
 from yarl import URL
 
@@ -67,6 +68,28 @@ def backoff(failures: int) -> float:
     return _jitter.uniform(longest / 2, longest)
 
 
+class _Tap(TransportFactory):
+    """Opens the transport as aiormq would, and keeps it, to be able to cut it off.
+
+    aiormq's orderly close waits for a peer that may not answer; tasks that wait so would also keep
+    the event loop from ending.
+    """
+
+    def __init__(self) -> None:
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def create(
+        self, url: URL, **kwargs: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
+        reader, self._writer = await factory.create(url, **kwargs)
+        return reader, self._writer
+
+    def abort(self) -> None:
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+
 class Link:
     """A connection to RabbitMQ that is opened again whenever it is lost."""
 
@@ -78,6 +101,8 @@ class Link:
         self._url = address
         self._name = name
         self._connection: AbstractConnection | None = None
+        self._tap = _Tap()
+        self._leaving: set[asyncio.Future[None]] = set()
         self._up = asyncio.Event()
         self._supervisor: asyncio.Task[None] | None = None
         self.trouble = "not started"
@@ -155,25 +180,37 @@ class Link:
 
         properties: FieldTable = {"connection_name": self._name}
         connection = aio_pika.Connection(self._url, client_properties=properties)
+        self._tap = _Tap()
+        connection.kwargs["transport_factory"] = self._tap
         # Before connecting, so that no loss goes unnoticed.
         connection.close_callbacks.add(on_close)
-        await bounded(connection.connect(timeout=CONNECT_TIMEOUT), CONNECT_TIMEOUT + 1.0)
+        try:
+            await bounded(connection.connect(timeout=CONNECT_TIMEOUT), CONNECT_TIMEOUT + 1.0)
+        except BaseException:
+            self._tap.abort()
+            raise
         self._connection = connection
         return lost
+
+    async def release(self, resource: AbstractConnection | AbstractChannel) -> None:
+        """Close a channel (or the connection); returns within ``CLOSE_TIMEOUT`` seconds.
+
+        A close that takes longer is not cancelled (aiormq would wait on, deaf to a second cancel)
+        but ends by itself when the transport is aborted.
+        """
+        leaving = asyncio.ensure_future(_close(resource))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        leaving.add_done_callback(swallow)
+        await asyncio.wait({leaving}, timeout=CLOSE_TIMEOUT)
 
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await close_quietly(connection)
-
-
-async def close_quietly(resource: AbstractConnection | AbstractChannel) -> None:
-    """Close a connection or channel within bounded time, whatever state it is in."""
-    try:
-        await bounded(_close(resource), CLOSE_TIMEOUT)
-    except Exception as error:
-        # It may be gone already, or not answer; either way we have let go of it.
-        log.debug("closing did not end well", reason=repr(error))
+            await self.release(connection)
+        self._tap.abort()
+        if self._leaving:
+            await asyncio.wait(set(self._leaving), timeout=CLOSE_TIMEOUT)
 
 
 async def _close(resource: AbstractConnection | AbstractChannel) -> None:

@@ -12,7 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
 from adapters.broker import wire
-from adapters.broker.link import CALL_TIMEOUT, Link, backoff, bounded, close_quietly, swallow
+from adapters.broker.link import CALL_TIMEOUT, Link, backoff, bounded, swallow
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.ports import Doorbell, PublishOutcome
 
@@ -51,7 +51,7 @@ class Publisher:
             task.cancel()
         channel, self._channel = self._channel, None
         if channel is not None:
-            await close_quietly(channel)
+            await self._link.release(channel)
 
     async def publish(self, doorbells: Sequence[Doorbell], timeout: float) -> list[PublishOutcome]:
         """One outcome per doorbell, in order, after at most ``timeout`` seconds."""
@@ -170,7 +170,7 @@ class Publisher:
             try:
                 await self._declarer.declare_queue(channel, key)
             finally:
-                await close_quietly(channel)
+                await self._link.release(channel)
 
     def _report(
         self, tasks: list[asyncio.Task[PublishOutcome]], outcomes: list[PublishOutcome]

@@ -15,7 +15,7 @@ import structlog
 
 from adapters.broker.consumer import Subscription
 from adapters.broker.dispatch import LaneFeed
-from adapters.broker.link import Link, bounded, close_quietly
+from adapters.broker.link import Link, bounded
 from adapters.broker.publisher import Publisher
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.lanes import Lane
@@ -43,7 +43,7 @@ class RabbitMqOptions:
     #: How long the broker may take to answer a health check.
     health_timeout: float = 2.0
     #: How often a consumer that hears nothing is checked.
-    watchdog: float = 15.0
+    watchdog: float = 10.0
     #: Deliveries of one doorbell before the broker dead-letters it. High, because handlers also
     #: raise while the database is away; a doorbell that kills its process is stopped by its row.
     delivery_limit: int = 100
@@ -136,7 +136,7 @@ class RabbitMqBroker:
         except Exception as error:
             # Whatever it is, publishing would not work now.
             return BrokerHealth(False, f"RabbitMQ does not answer: {error}")
-        await close_quietly(channel)
+        await self._publishing.release(channel)
         return BrokerHealth(True, "RabbitMQ")
 
     async def depths(self) -> dict[tuple[str, Lane], int]:
@@ -161,7 +161,7 @@ class RabbitMqBroker:
                 if subscription is not None:
                     counts[key] += subscription.feed.waiting
         finally:
-            await close_quietly(channel)
+            await self._consuming.release(channel)
         return counts
 
     def _trouble(self) -> str:
