@@ -35,6 +35,7 @@ log = structlog.get_logger(__name__)
 DeadLetterBox = Callable[[Message], Awaitable[None]]
 
 _LARGEST_PREFETCH = 2000
+_SILENT = "silent for long"
 
 
 class Subscription:
@@ -49,8 +50,13 @@ class Subscription:
         feed: LaneFeed,
         dead_letters: DeadLetterBox,
         watchdog: float,
+        renewal: float,
     ) -> None:
-        """Start consuming. ``watchdog``: seconds between two looks at our consumer's health."""
+        """Start consuming.
+
+        ``watchdog``: seconds between two looks at our consumer's health; ``renewal``: seconds of
+        silence after which the consumer is made anew.
+        """
         self.feed = feed
         self._link = link
         self._topology = topology
@@ -58,6 +64,7 @@ class Subscription:
         self._key = key
         self._dead_letters = dead_letters
         self._watchdog = watchdog
+        self._renewal = renewal
         self._burials: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
@@ -91,6 +98,8 @@ class Subscription:
                 self.feed.take_back()
             if self._stopping.is_set():
                 return
+            if reason == _SILENT:
+                continue
             failures = 1 if self.feed.delivered > seen else failures + 1
             self._log.warning("consumer ended, will be restored", reason=reason)
             await asyncio.sleep(backoff(failures))
@@ -129,8 +138,15 @@ class Subscription:
         stop: asyncio.Task[Literal[True]],
         tag: str,
     ) -> str:
-        """Wait for the end of this consumer, looking after it every ``watchdog`` seconds."""
+        """Wait for the end of this consumer, looking after it every ``watchdog`` seconds.
+
+        Some losses cannot be seen: when a queue is deleted and made again within moments, RabbitMQ
+        3.10 lists our consumer at the new queue, delivers to it, and drops the messages on the way
+        (measured). So a consumer that was silent for long is renewed without a reason.
+        """
         signs: set[asyncio.Future[Any]] = {ended, stop}
+        clock = asyncio.get_running_loop().time
+        active = clock()
         while True:
             seen = self.feed.delivered
             await asyncio.wait(signs, timeout=self._watchdog, return_when=asyncio.FIRST_COMPLETED)
@@ -144,6 +160,10 @@ class Subscription:
             idle = self.feed.held == 0 and self.feed.delivered == seen
             if not declared.consumer_count or (declared.message_count and idle):
                 return "messages wait and none is delivered"
+            if not idle:
+                active = clock()
+            elif clock() - active >= self._renewal:
+                return _SILENT
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         try:

@@ -44,6 +44,8 @@ class RabbitMqOptions:
     health_timeout: float = 2.0
     #: How often a consumer that hears nothing is checked.
     watchdog: float = 10.0
+    #: Silence after which a consumer is made anew although nothing seems wrong with it.
+    renewal: float = 300.0
     #: Deliveries of one doorbell before the broker dead-letters it. High, because handlers also
     #: raise while the database is away; a doorbell that kills its process is stopped by its row.
     delivery_limit: int = 100
@@ -118,6 +120,7 @@ class RabbitMqBroker:
             LaneFeed(group, connection_id, lane, handler, batch),
             self._publisher.publish_dead_letter,
             self._options.watchdog,
+            self._options.renewal,
         )
 
     async def unsubscribe(self, connection_id: str) -> None:

@@ -45,7 +45,12 @@ def server(node: RabbitMq) -> Iterator[RabbitMq]:
 
 @asynccontextmanager
 async def running(
-    url: str, prefix: str, *, delivery_limit: int = 100, watchdog: float = 15.0
+    url: str,
+    prefix: str,
+    *,
+    delivery_limit: int = 100,
+    watchdog: float = 10.0,
+    renewal: float = 300.0,
 ) -> AsyncIterator[RabbitMqBroker]:
     """A started broker adapter."""
     options = RabbitMqOptions(
@@ -55,6 +60,7 @@ async def running(
         health_timeout=0.5,
         delivery_limit=delivery_limit,
         watchdog=watchdog,
+        renewal=renewal,
     )
     broker = RabbitMqBroker(url, options)
     await broker.start()
@@ -316,9 +322,9 @@ async def test_queue_deleted_under_the_consumer(server: RabbitMq, prefix: str) -
 
 
 async def test_queue_deleted_and_made_again_by_a_publisher(server: RabbitMq, prefix: str) -> None:
-    """A publisher may make the queue again so fast that RabbitMQ sends the consumer no cancel."""
+    """A queue made again too fast for RabbitMQ to cancel the consumer is served after a while."""
     recorder = Recorder()
-    async with running(server.url(), prefix, watchdog=0.5) as broker:
+    async with running(server.url(), prefix, watchdog=0.3, renewal=1.0) as broker:
         await broker.subscribe("qlvb-a", Lane.ORDINARY, recorder)
         await broker.publish(bells(1), 10.0)
         await recorder.wait_for(1)
