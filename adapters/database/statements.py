@@ -121,7 +121,7 @@ def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[A
     """What waits for a pull connection."""
     query = (
         select(*deliveries.c)
-        .where(_d.connection_id == connection_id, _d.state.in_(("offered", "delivering")))
+        .where(_d.connection_id == connection_id, _is_in(*IN_INBOX), _d.offered_at.is_not(None))
         .order_by(_d.lane_rank, _d.offered_at, _d.id)
         .limit(limit)
     )
