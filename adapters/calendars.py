@@ -219,7 +219,7 @@ class _Reader:
         if not isinstance(keys, dict):
             self._wrong(name, f"there is no key of this name outside a profile; write [{NATIONAL}]")
             return parent
-        for key in keys.keys() - set(KEYS):
+        for key in sorted(keys.keys() - set(KEYS)):
             self._wrong(f"{name}.{key}", f"there is no such key; there are {', '.join(KEYS)}")
         hours, weekend = parent.office_hours, parent.weekend
         if "office_hours" in keys:
@@ -285,16 +285,13 @@ class _Reader:
             self._wrong(where, f"{value!r} is not a list")
             return
         for item in value:
-            # A date with a time of day is one too, to Python.
-            bare = isinstance(item, date) and not isinstance(item, datetime)
-            text, _, label = (item.isoformat() if bare else str(item)).strip().partition(" ")
             try:
-                day = date.fromisoformat(text)
+                day, label = _named_day(item)
             except ValueError:
                 self._wrong(where, f"{str(item)!r} is not written like 2027-02-11 or '… Nghỉ bù'")
                 continue
             if covers(day):
-                yield day, label.strip()
+                yield day, label
             else:
                 self._wrong(where, f"{day} does not lie between {FIRST_DAY} and {LAST_DAY}")
 
@@ -303,6 +300,16 @@ class _Reader:
             return value
         self._wrong(where, f"{value!r} is not a list of texts")
         return []
+
+
+def _named_day(item: Any) -> tuple[date, str]:
+    # A date with a time of day is a date too, to Python.
+    if isinstance(item, date) and not isinstance(item, datetime):
+        return item, ""
+    if not isinstance(item, str):
+        raise ValueError(f"{item!r} is no date")
+    text, _, label = item.strip().partition(" ")
+    return date.fromisoformat(text), label.strip()
 
 
 def _clock(text: str) -> time:

@@ -30,7 +30,7 @@ def _is_in(*states: DeadlineState) -> ColumnElement[bool]:
 #: Nothing else of a deadline ever changes, and what is closed stays closed.
 _STORE: Update = (
     update(table)
-    .where(_c.id == bindparam("row_id"), _is_in(*UNSETTLED))
+    .where(_c.id == bindparam("row_id"), _c.closed_at.is_(None))
     .values(
         state=bindparam("new_state"),
         notice_at=bindparam("new_notice_at"),
