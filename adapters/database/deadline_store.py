@@ -7,7 +7,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update, bindparam, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database.executes import Executes
@@ -21,11 +21,9 @@ _PLAIN = tuple(field.name for field in fields(Deadline) if field.name not in ("k
 _CHUNK = 200
 
 
-def _is_in(*states: DeadlineState) -> ColumnElement[bool]:
-    """The state is one of these, spelled out in the SQL: only then do partial indexes serve."""
-    values = sorted(state.value for state in states)
-    return _c.state.in_(bindparam("states", values, expanding=True, literal_execute=True))
-
+#: Spelled out exactly as in the partial index ``ix_deadlines_notice``: only then does it serve.
+_OPEN: ColumnElement[bool] = _c.state == literal_column(f"'{DeadlineState.OPEN}'")
+_UNSETTLED: ColumnElement[bool] = _c.state.in_(sorted(UNSETTLED))
 
 #: Nothing else of a deadline ever changes, and what is closed stays closed.
 _STORE: Update = (
@@ -83,7 +81,7 @@ class SqlDeadlines:
         self, delivery_ids: Sequence[str], *, lock: bool = False
     ) -> list[Deadline]:
         """See the port. Locks in the order of the ids: two lockers cannot block each other."""
-        query = select(table).where(_c.delivery_id.in_(delivery_ids), _is_in(*UNSETTLED))
+        query = select(table).where(_c.delivery_id.in_(delivery_ids), _UNSETTLED)
         query = query.order_by(_c.id)
         return await self._all(query.with_for_update() if lock else query)
 
@@ -96,7 +94,7 @@ class SqlDeadlines:
         """See the port. Waits for nobody: a row that is being closed needs no notice."""
         query = (
             select(table)
-            .where(_is_in(DeadlineState.OPEN), _c.notice_at < now)
+            .where(_OPEN, _c.notice_at < now)
             .order_by(_c.notice_at, _c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)

@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from adapters.database import SqlDatabase
 from adapters.database.deadline_store import SqlDeadlines
 from adapters.database.engine import parse_url
+from adapters.database.executes import Executes
 from adapters.database.lifecycle_tables import metadata
 from adapters.database.transaction import SqlTransaction
 from envelopes.model import StatusCode
@@ -251,6 +253,35 @@ async def test_the_reason_may_hold_anything(database: SqlDatabase, kept: Deadlin
 
     await kept.write(write)
     assert {one.closed_by for one in await all_of(kept, row)} == {"thu hồi \ufffd ?"}
+
+
+async def test_looking_for_notices_does_not_read_the_whole_table(kept: DeadlineDatabase) -> None:
+    """Closed deadlines pile up for years; the timer looks every few seconds."""
+    seen: list[str] = []
+
+    class Explains:
+        """The connection, with the plan of each statement instead of its rows."""
+
+        def __init__(self, inner: Executes) -> None:
+            self.inner = inner
+            self.dialect = inner.dialect
+
+        async def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
+            literal = {"compile_kwargs": {"literal_binds": True}, "dialect": self.dialect}
+            query = statement.compile(**literal)
+            explain = "EXPLAIN" if self.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+            if self.dialect.name == "postgresql":
+                await self.inner.execute(text("SET LOCAL enable_seqscan = off"))
+            plan = await self.inner.execute(text(f"{explain} {query}"))
+            seen.append(str(plan.all()))
+            return await self.inner.execute(statement, parameters)
+
+    async def look(tx: HasDeadlines) -> None:
+        assert isinstance(tx, WithDeadlines)
+        await SqlDeadlines(Explains(tx.tx.connection)).due_notices(NOW, 10)
+
+    await kept.write(look)
+    assert "ix_deadlines_notice" in seen[0]
 
 
 # --- the watch ------------------------------------------------------------------------------------
