@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.acceptance.raw import talk
 from tests.support import packages
 from tests.support.agency_client import AgencyClient, Answer
 from tests.support.servers import wait_until
@@ -91,3 +92,23 @@ class Ministry:
             for item in client.waiting():
                 assert client.fetch(item["id"]).status == 200
                 assert client.confirm(item["id"]).status == 200
+
+
+def bearer(ministry: Ministry) -> str:
+    """The Authorization header of the sender."""
+    return f"Bearer {ministry.site.tokens['vpcp']}"
+
+
+def post(ministry: Ministry, body: bytes, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """POST a body to /v1/packages on a fresh socket."""
+    with talk(ministry.gateway.port) as peer:
+        given = {"Authorization": bearer(ministry), "Content_Length": str(len(body)), **headers}
+        peer.head("POST", "/v1/packages", **given)
+        peer.send(body)
+        return peer.answer()
+
+
+def documents_of(ministry: Ministry) -> int:
+    """How many documents of the sender the gateway knows."""
+    items = ministry.sender.call("GET", "/v1/documents?limit=500").json["items"]
+    return len(items)
