@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -15,6 +16,7 @@ import uvloop
 from aiohttp import web
 
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
+from adapters.calendars import NATIONAL, CalendarProblem, Calendars
 from adapters.database import DatabaseProblem, SqlDatabase, open_database
 from adapters.payloads import DiskPayloads
 from gateway import clock
@@ -27,9 +29,12 @@ from gateway.services import Services, Turnstile
 from gateway.settings import Role, Settings, problems_between
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
+from routing.deadlines import Limits
 from routing.gateway_reports import GatewayIdentity, GatewayReports
 from routing.lanes import FairClock
+from routing.on_time import OnTime
 from routing.ports import Broker, DatabaseUnavailable
+from routing.working_time import WorkingCalendar
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +59,22 @@ def make_reports(
     return GatewayReports(payloads, identity, clock.new_id, fair_clock)
 
 
+def make_on_time(settings: Settings, registry: Registry) -> OnTime:
+    """Deadlines by the office hours of each connection's profile. Raises `CalendarProblem`."""
+    calendars = Calendars.load(settings.calendar_file)
+
+    def calendar_of(connection_id: str | None) -> WorkingCalendar:
+        connection = registry.known(connection_id)
+        profile = connection.settings.get("profile", NATIONAL) if connection else NATIONAL
+        return calendars.of(profile if profile in calendars.names else NATIONAL)
+
+    limits = Limits(
+        handling=timedelta(hours=settings.handling_hours),
+        recall=timedelta(hours=settings.recall_hours),
+    )
+    return OnTime(calendar_of, limits, clock.new_id)
+
+
 async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     """Open the database (migrated), the payload store and the rest.
 
@@ -70,6 +91,8 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         await database.close()
         raise
     fair_clock = FairClock()
+    registry = Registry(database)
+    on_time = make_on_time(settings, registry)
     reports = make_reports(settings, payloads, fair_clock)
     return Services(
         settings=settings,
@@ -78,8 +101,9 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         database=database,
         payloads=payloads,
         broker=make_broker(settings),
-        registry=Registry(database),
-        accept=Accept(database, reports, fair_clock, clock.new_id),
+        registry=registry,
+        accept=Accept(database, reports, fair_clock, clock.new_id, on_time),
+        on_time=on_time,
         dead_letters=DeadLetters(database, reports),
         metrics=Metrics(),
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
@@ -126,7 +150,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
         return 2
     try:
         uvloop.run(serve(settings, roles))
-    except DatabaseProblem as error:
+    except (DatabaseProblem, CalendarProblem) as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
     except (DatabaseUnavailable, OSError) as error:

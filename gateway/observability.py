@@ -47,11 +47,13 @@ def configure_logging(log_format: str, level: str) -> None:
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:
-        processors.append(structlog.dev.ConsoleRenderer(
+        processors.append(
+            structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
                 # Plain: the pretty one prints local variables, which hold documents and secrets.
                 exception_formatter=structlog.dev.plain_traceback,
-            ))
+            )
+        )
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -90,6 +92,12 @@ class Metrics:
             "lienthong_recovered",
             "What the timer put right, by kind.",
             ["kind"],
+            registry=self.registry,
+        )
+        self.deadlines = Counter(
+            "lienthong_deadline_notices",
+            "Time limits that are nearing or over.",
+            ["notice"],
             registry=self.registry,
         )
         self.requests = Histogram(

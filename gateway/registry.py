@@ -56,6 +56,12 @@ class Registry:
             self._checked = asked
             return self._table
 
+    def known(self, connection_id: str | None) -> Connection | None:
+        """A connection as this process knows it now; asks nobody."""
+        if self._table is None or connection_id is None:
+            return None
+        return self._table.connections.get(connection_id)
+
     async def authenticate(self, token: str) -> Connection | None:
         """The connection that this bearer token belongs to, suspended ones included."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

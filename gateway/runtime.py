@@ -17,6 +17,7 @@ import structlog
 from gateway import clock
 from gateway.services import Services
 from gateway.settings import Role
+from routing.deadline_watch import watch_all
 from routing.deliver import offer
 from routing.lanes import Lane
 from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell
@@ -163,12 +164,21 @@ class Roles:
         if recovered.rung_again or recovered.interrupted:
             log.warning("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
             services.outbox.notify()
+        await self._watch_deadlines()
         if time.monotonic() - self._swept > SWEEP:
             self._swept = time.monotonic()
             removed = await asyncio.to_thread(services.payloads.sweep, clock.now())
             if removed:
                 log.info("payloads.swept", removed=removed)
         return services.settings.timer_seconds
+
+    async def _watch_deadlines(self) -> None:
+        services = self._services
+        watched = await watch_all(services.database, clock.now())
+        services.metrics.deadlines.labels("nearing").inc(watched.nearing)
+        services.metrics.deadlines.labels("overdue").inc(watched.overdue)
+        if watched.overdue:
+            log.warning("deadlines.overdue", count=watched.overdue)
 
     async def stop(self) -> None:
         """Let running rounds end, then disconnect from the broker."""

@@ -15,6 +15,7 @@ from gateway.registry import Registry
 from gateway.settings import MIB, Role, Settings
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
+from routing.on_time import OnTime
 from routing.ports import Broker
 
 KIB = 1024
@@ -88,6 +89,7 @@ class Services:
     broker: Broker
     registry: Registry
     accept: Accept
+    on_time: OnTime
     dead_letters: DeadLetters
     metrics: Metrics
     turnstile: Turnstile

@@ -10,7 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -31,6 +31,10 @@ def _listen_address(value: str) -> str:
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("write it as HOST:PORT, for example 127.0.0.1:8080")
     return value
+
+
+def _none_when_empty(value: Any) -> Any:
+    return None if value == "" else value
 
 
 def _organ_id(value: str) -> str:
@@ -74,6 +78,23 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "",
         description="The address that others see, for links in answers. Empty: http://LISTEN.",
+    )
+    calendar_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="TOML file with office hours, holidays and make-up days per profile. "
+        "Empty: the public holidays of Vietnam, 07:30-11:30 and 13:30-17:00.",
+    )
+    handling_hours: float = Field(
+        2.0,
+        gt=0,
+        le=400,
+        description="Working hours within which a receiver accepts or refuses (KG 3.3).",
+    )
+    recall_hours: float = Field(
+        8.0,
+        gt=0,
+        le=400,
+        description="Working hours within which a receiver answers a recall (ĐB 8.3).",
     )
     organ_id: Annotated[str, AfterValidator(_organ_id)] = Field(
         "LIENTHONG",
@@ -271,6 +292,8 @@ def example_toml() -> str:
 
 
 def _toml(value: Any) -> str:
+    if value is None:
+        return '""'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):

@@ -25,6 +25,7 @@ from routing.gateway_reports import (
     record_issued,
 )
 from routing.lanes import FairClock, lane_of
+from routing.on_time import OnTime
 from routing.ports import Database, Transaction
 from routing.recipients import RecipientRoute, judge_sender, recipient_routes
 from routing.records import (
@@ -53,13 +54,16 @@ class Accept:
         reports: GatewayReports,
         fair_clock: FairClock,
         new_id: NewId,
+        on_time: OnTime | None = None,
     ) -> None:
+        """Without `on_time` no deadlines are kept."""
         self._database = database
+        self._on_time = on_time
         self._reports = reports
         self._fair_clock = fair_clock
         self._new_id = new_id
         self._changes = ChangeStep(reports, new_id)
-        self._accept_report = AcceptReport(database, self._changes, fair_clock, new_id)
+        self._accept_report = AcceptReport(database, self._changes, fair_clock, new_id, on_time)
 
     async def submit(
         self, submission: Submission, routes: RouteTable, now: datetime
@@ -136,7 +140,9 @@ class Accept:
                 return missing
             await self._record(tx, mine, plan.deliveries, issued, document, submission.actor)
             await self._changes.store(tx, plan, mine, prepared, context)
-            await self._changes.link(tx, mine, document, routes)
+            links = await self._changes.link(tx, mine, document, routes)
+            if self._on_time is not None:
+                await self._on_time.replied(tx, mine, links, submission.actor)
             return Accepted(mine, tuple(plan.deliveries), mine.findings)
 
         outcome = await self._database.write(record)
@@ -182,6 +188,10 @@ class Accept:
         )
         return Refused(RefusalKind.NOT_THE_OWNER, (finding,))
 
+    def _legal_time(self, submission: Submission, now: datetime) -> datetime | None:
+        on_time = self._on_time
+        return on_time.legal_time(submission.connection.id, now) if on_time else None
+
     def _package(
         self,
         submission: Submission,
@@ -207,6 +217,7 @@ class Accept:
             lane=lane_of(document.priority),
             correlation_id=submission.correlation_id,
             received_at=now,
+            legal_sent_at=self._legal_time(submission, now),
             summary=summarise(document),
             findings=(*submission.read.findings, *found),
         )

@@ -19,6 +19,7 @@ from routing.change_step import ChangeStep, Missing, Prepared, copies_of, names_
 from routing.gateway_reports import About, NewId, accepted_events
 from routing.lanes import FairClock, Lane
 from routing.lifecycle import Context, Plan, recall_copies
+from routing.on_time import OnTime
 from routing.ports import Database, Transaction
 from routing.records import DOCUMENT, STATUS, Change, Delivery, Event, PackageRecord, Reason, change
 from routing.route_table import RouteKind, RouteTable
@@ -44,9 +45,15 @@ class AcceptReport:
     """The accept use case for status packages."""
 
     def __init__(
-        self, database: Database, changes: ChangeStep, fair_clock: FairClock, new_id: NewId
+        self,
+        database: Database,
+        changes: ChangeStep,
+        fair_clock: FairClock,
+        new_id: NewId,
+        on_time: OnTime | None = None,
     ) -> None:
         self._database = database
+        self._on_time = on_time
         self._changes = changes
         self._fair_clock = fair_clock
         self._new_id = new_id
@@ -178,6 +185,10 @@ class AcceptReport:
         )
         await tx.apply(answered.changes)
         await tx.requests.settle(answered.requests)
+        if self._on_time is not None:
+            gone = rows if code is StatusCode.CHANGE_AGREED else []
+            carriers = [one.carrier_id for one in chosen]
+            await self._on_time.answered(tx, carriers, gone, code, actor, package.received_at)
         return ()
 
     def _package(
@@ -259,6 +270,7 @@ class AcceptReport:
                 now=package.received_at,
                 data={"provedBy": code.value},
                 delivered_at=package.received_at,
+                legal_received_at=self._legal(row, package.received_at),
                 ring_at=None,
                 lease_owner=None,
                 lease_until=None,
@@ -267,8 +279,10 @@ class AcceptReport:
             if isinstance(proved, Change):
                 changes.append(proved)
                 row = proved.after
+        proved_now = bool(changes)
         changes.append(_reported(row, outcome, code, package, actor))
         await tx.apply(changes)
+        await self._watch(tx, row, code, outcome, actor, package.received_at, proved_now)
         if outcome.effect is not ReportEffect.IMPOSSIBLE:
             return None
         finding = make(
@@ -279,6 +293,27 @@ class AcceptReport:
         )
         finding = replace(finding, sentence=outcome.sentence)
         return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})
+
+    def _legal(self, row: Delivery, moment: datetime) -> datetime | None:
+        return self._on_time.legal_time(row.connection_id, moment) if self._on_time else None
+
+    async def _watch(
+        self,
+        tx: Transaction,
+        row: Delivery,
+        code: StatusCode,
+        outcome: Acknowledged,
+        actor: str,
+        now: datetime,
+        proved_now: bool,
+    ) -> None:
+        """Open the limits of a copy that the report proved to be there; close what it settles."""
+        if self._on_time is None:
+            return
+        if proved_now:
+            await self._on_time.received(tx, row, actor, now)
+        if outcome.effect in (ReportEffect.APPLIED, ReportEffect.LATE):
+            await self._on_time.reported(tx, row, code, actor, now)
 
     async def _record(
         self,

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from envelopes.findings import Sentence
+from routing.on_time import OnTime
 from routing.ports import Database, Doorbell, Transaction
 from routing.records import Attempt, Change, Delivery, Event, PackageRecord, Reason, change
 from routing.retry_policy import TryAgainAt, after_attempt
@@ -145,8 +146,10 @@ class Deliver:
         owner: str,
         clock: Callable[[], datetime],
         spread: Callable[[], float],
+        on_time: OnTime | None = None,
     ) -> None:
         self._database = database
+        self._on_time = on_time
         self._owner = owner
         self._clock = clock
         self._spread = spread
@@ -233,7 +236,10 @@ class Deliver:
                 return row
             changes = self._outcome(row, result, now)
             await tx.apply(changes)
-            return changes[-1].after if changes else row
+            after = changes[-1].after if changes else row
+            if self._on_time is not None and changes and result.outcome is AttemptOutcome.DELIVERED:
+                await self._on_time.received(tx, after, f"worker:{self._owner}", now)
+            return after
 
         return await self._database.write(write)
 

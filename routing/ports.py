@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from routing.change_requests import ChangeRequest
+from routing.deadline_watch import DeadlineStore
 from routing.lanes import Lane
 from routing.records import (
     Attempt,
@@ -187,6 +188,10 @@ class Transaction(Protocol):
     @property
     def requests(self) -> RequestStore:
         """Requests to change copies, and links."""
+
+    @property
+    def deadlines(self) -> DeadlineStore:
+        """Time limits of deliveries."""
 
     async def find_package(self, sender: str, digest: str) -> PackageRecord | None:
         """The package of this sender with these bytes."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from envelopes.findings import Sentence
+from routing.on_time import OnTime
 from routing.ports import Database, InboxCursor, InboxItem, Transaction
 from routing.records import Change, Delivery, Event, PackageRecord, change
 from routing.route_table import Connection
@@ -113,7 +114,11 @@ def _read(row: Delivery, connection: Connection, now: datetime) -> Change | Even
 
 
 async def confirm(
-    database: Database, some_id: str, connection: Connection, now: datetime
+    database: Database,
+    some_id: str,
+    connection: Connection,
+    now: datetime,
+    on_time: OnTime | None = None,
 ) -> Confirmed | NotYours | NotPossible:
     """The recipient says that it has the package. Saying so again is harmless."""
 
@@ -132,12 +137,15 @@ async def confirm(
             actor=f"connection:{connection.name}",
             now=now,
             delivered_at=now,
+            legal_received_at=on_time.legal_time(connection.id, now) if on_time else None,
             ring_at=None,
             reason=None,
         )
         if isinstance(step, Impossible):
             return NotPossible(row, step.sentence)
         await tx.apply([step])
+        if on_time is not None:
+            await on_time.received(tx, step.after, step.event.actor, now)
         return Confirmed(step.after, repeated=False)
 
     return await database.write(write)

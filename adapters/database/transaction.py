@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Select, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import rows, statements
+from adapters.database.deadline_store import SqlDeadlines
 from adapters.database.executes import Executes
 from adapters.database.registry_rows import load_registry, registry_version
 from adapters.database.request_store import SqlRequests
@@ -20,23 +21,39 @@ from adapters.database.tables import (
     events,
     packages,
 )
+from routing.deadline_watch import DeadlineStore
 from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor, InboxItem, RequestStore
 from routing.records import Attempt, Change, Delivery, DocumentRecord, Event, PackageRecord
 from routing.route_table import RegistryData
 
 
+class AppendsEvents(Protocol):
+    """Inserts events into the log with what follows from them (callback messages)."""
+
+    async def append(self, connection: Executes, new: Sequence[Event]) -> None:
+        """Insert the events, at least one, in this transaction."""
+
+
 class SqlTransaction:
     """One transaction; begun and ended by the database it belongs to."""
 
-    def __init__(self, connection: Executes) -> None:
+    def __init__(self, connection: Executes, fan_out: AppendsEvents | None = None) -> None:
         self.connection = connection
+        #: None: events are logged and nobody is called back.
+        self.fan_out = fan_out
         self._requests = SqlRequests(connection)
+        self._deadlines = SqlDeadlines(connection)
         self._postgresql = connection.dialect.name == "postgresql"
 
     @property
     def requests(self) -> RequestStore:
         """See the port."""
         return self._requests
+
+    @property
+    def deadlines(self) -> DeadlineStore:
+        """See the port."""
+        return self._deadlines
 
     # --- packages and documents -------------------------------------------------------------------
 
@@ -249,7 +266,9 @@ class SqlTransaction:
 
     async def append(self, new: Sequence[Event]) -> None:
         """See the port."""
-        if new:
+        if new and self.fan_out is not None:
+            await self.fan_out.append(self.connection, new)
+        elif new:
             await self.connection.execute(insert(events), [rows.event_row(event) for event in new])
 
     async def events_of_document(self, document_pk: str) -> list[Event]:

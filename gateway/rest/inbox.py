@@ -72,7 +72,7 @@ async def confirmation(request: web.Request) -> web.StreamResponse:
     some_id = id_of(request)
     if some_id is None:
         raise not_found("delivery", "lượt gửi")
-    result = await confirm(gateway.database, some_id, asker, clock.now())
+    result = await confirm(gateway.database, some_id, asker, clock.now(), gateway.on_time)
     if isinstance(result, NotYours):
         raise not_found("delivery", "lượt gửi")
     if isinstance(result, NotPossible):
