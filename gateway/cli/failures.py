@@ -73,7 +73,7 @@ def failure_of(error: Exception) -> Failure:
     names = {kind.__name__ for kind in type(error).__mro__}
     if "SettingsProblem" in names:
         return Failure(f"The settings cannot be used:\n{error}", WRONG_USE)
-    if "DatabaseProblem" in names:
+    if names & {"DatabaseProblem", "CalendarProblem"}:
         return Failure(causes(error), WRONG_USE)
     if names & {"DatabaseUnavailable", "OperationalError", "InterfaceError"}:
         return Failure(f"The database cannot be reached: {causes(error)}", UNAVAILABLE)

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from routing.deadlines import Deadline
 from routing.lanes import Lane
 from routing.ports import InboxCursor, InboxItem
 from routing.records import Attempt, Delivery, DocumentRecord, Event, PackageRecord
@@ -147,6 +148,19 @@ def event(record: Event) -> dict[str, Any]:
         "toState": record.to_state,
         "correlationId": record.correlation_id,
         "data": record.data,
+    }
+
+
+def deadline(record: Deadline) -> dict[str, Any]:
+    """One time limit of a delivery."""
+    return {
+        "kind": record.kind.value,
+        "rule": record.kind.rule,
+        "state": record.state.value,
+        "startsAt": time_of(record.starts_at),
+        "dueAt": time_of(record.due_at),
+        "closedAt": time_of(record.closed_at),
+        "closedBy": record.closed_by or None,
     }
 
 

@@ -26,6 +26,7 @@ from gateway.rest.requests import (
     text_member,
 )
 from gateway.services import Services
+from routing.deadlines import Deadline
 from routing.gateway_reports import About, compose_report
 from routing.ports import InboxItem, Transaction
 from routing.pull import NotPossible, NotYours, confirm, list_inbox, own_deliveries
@@ -89,7 +90,7 @@ async def delivery(request: web.Request) -> web.StreamResponse:
     asker = await connection(request)
     delivery_id = id_of(request)
 
-    async def read(tx: Transaction) -> tuple[Delivery, list[Attempt]] | None:
+    async def read(tx: Transaction) -> tuple[Delivery, list[Attempt], list[Deadline]] | None:
         row = await tx.get_delivery(delivery_id or "")
         package = await tx.get_package(row.package_id) if row else None
         if row is None or package is None:
@@ -97,14 +98,17 @@ async def delivery(request: web.Request) -> web.StreamResponse:
         received = row.connection_id == asker.id and row.offered_at is not None
         if package.connection_id != asker.id and not received:
             return None
-        return row, await tx.attempts_of(row.id)
+        limits = await tx.deadlines.of_document(row.document_pk or "")
+        mine = [one for one in limits if one.delivery_id == row.id]
+        return row, await tx.attempts_of(row.id), mine
 
     found = await services(request).database.read(read)
     if found is None:
         raise not_found("delivery", "lượt gửi")
-    row, attempts = found
+    row, attempts, limits = found
     log = [encode.attempt(record) for record in attempts]
-    return encode.answer({**encode.delivery(row), "attemptsLog": log})
+    deadlines = [encode.deadline(record) for record in limits]
+    return encode.answer({**encode.delivery(row), "attemptsLog": log, "deadlines": deadlines})
 
 
 async def report(request: web.Request) -> web.StreamResponse:

@@ -18,9 +18,11 @@ from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult, read_package
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
+from routing.deadlines import Limits
 from routing.deliver import AttemptOutcome, AttemptResult, Deliver, offer
 from routing.gateway_reports import GatewayIdentity, GatewayReports
 from routing.lanes import FairClock, Lane
+from routing.on_time import OnTime
 from routing.ports import BrokerHealth, Doorbell, DoorbellHandler, PublishOutcome, Transaction
 from routing.pull import Fetched, confirm, fetch
 from routing.records import Delivery, Event, PackageRecord
@@ -28,7 +30,11 @@ from routing.recover import Recovered, recover_all
 from routing.relay import RelayReport, relay_once
 from routing.route_table import Connection
 from routing.submission import Accepted, Refused, Submission
+from routing.working_time import WorkingCalendar
 from tests.support.builders import ALPHA, Clock, World, look, new_id, settle_world, stored, wire
+
+#: Office hours without holidays.
+CALENDAR = WorkingCalendar()
 
 
 class ListBroker:
@@ -131,7 +137,8 @@ class Gateway:
         self.broker = ListBroker()
         fair_clock = FairClock()
         reports = GatewayReports(payloads, GatewayIdentity(), new_id, fair_clock)
-        self.accept = Accept(database, reports, fair_clock, new_id)
+        self.on_time = OnTime(lambda _: CALENDAR, Limits(), new_id)
+        self.accept = Accept(database, reports, fair_clock, new_id, self.on_time)
         self.dead_letters = DeadLetters(database, reports)
 
     # --- in ---
@@ -210,7 +217,7 @@ class Gateway:
         """An agency's system takes one package."""
         mine = self.world.of(of)
         assert isinstance(await fetch(self.database, delivery_id, mine, self.clock()), Fetched)
-        await confirm(self.database, delivery_id, mine, self.clock())
+        await confirm(self.database, delivery_id, mine, self.clock(), self.on_time)
 
     async def now(self, delivery_id: str) -> Delivery:
         """A delivery as it is now."""
