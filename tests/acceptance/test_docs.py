@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,8 @@ def _run(script: str, folder: Path) -> tuple[int, str]:
             output = "(no end within the deadline)"
         finally:
             # The shell's own session: whatever it left running, the service above all.
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         return shell.returncode, output
 
 

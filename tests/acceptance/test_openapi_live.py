@@ -187,6 +187,45 @@ async def test_the_whole_road_answers_as_described(
     assert by_name.data == by_key.data and by_key.data["items"]
 
 
+async def test_recalls_and_threads_answer_as_described(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Taken back before and after the recipient fetched it; not sent there; not yours."""
+    sender, recipient = site[0].tokens["sender"], site[0].tokens["recipient"]
+    path, body = "/v1/documents/{id}/recall", {"reason": "Gửi nhầm nơi nhận"}
+    sent = await call("post", "/v1/packages", sender, body=letter(6))
+    item = await until_offered(call, recipient, sent.data["id"])
+    name = {"id": sent.data["documentId"].replace("/", "%2F").replace(",", "%2C")}
+    elsewhere = {**body, "recipients": [OTHER]}
+    answer = await call("post", path, sender, body=elsewhere, **name)
+    assert (answer.status, answer.data["code"]) == (404, "never-sent")
+    answer = await call("post", path, recipient, body=body, **name)
+    assert answer.data["code"] == "not-found"
+    answer = await call("post", path, sender, body={}, **name)
+    assert answer.data["code"] == "bad-parameter"
+    nobody = await call("post", path, sender, body={**body, "recipients": []}, **name)
+    assert nobody.status == 200 and nobody.data["items"] == []
+    taken = await call("post", path, sender, body=body, **name)
+    assert taken.status == 202 and len(taken.data["items"]) == 1
+    delivery = await call("get", "/v1/deliveries/{id}", sender, id=item["id"])
+    assert (delivery.data["state"], delivery.data["changeState"]) == ("withdrawn", "recalled")
+    answer = await call("get", "/v1/packages/{id}/content", recipient, id=item["id"])
+    assert answer.data["code"] in ("not-readable", "not-found")
+
+    sent = await call("post", "/v1/packages", sender, body=letter(7))
+    item = await until_offered(call, recipient, sent.data["id"])
+    await call("get", "/v1/packages/{id}/content", recipient, id=item["id"])
+    await call("post", "/v1/inbox/{id}/confirm", recipient, id=item["id"])
+    name = {"id": sent.data["documentId"].replace("/", "%2F").replace(",", "%2C")}
+    await call("post", path, sender, body=body, **name)
+    delivery = await call("get", "/v1/deliveries/{id}", sender, id=item["id"])
+    assert delivery.data["changeState"] == "recall-pending"
+    thread = await call("get", "/v1/documents/{id}/thread", recipient, **name)
+    assert [one["documentId"] for one in thread.data["items"]] == [sent.data["documentId"]]
+    shown = await call("get", "/v1/packages/{id}", sender, id=sent.data["id"])
+    assert shown.data["legalSentAt"]
+
+
 async def test_a_large_package_has_its_digest_as_etag_and_comes_in_parts(
     call: Caller, site: tuple[Site, GatewayProcess]
 ) -> None:
@@ -265,7 +304,8 @@ async def test_problems_of_the_inbox_answer_as_described(
     await problem("post", "/v1/inbox/{id}/confirm", mine, "not-possible-now", **here)
     for path, method, _ in operations(API):
         if "{id}" in path:
-            body = {"statusCode": "03"} if path == reports else None
+            bodies = {reports: {"statusCode": "03"}, "/v1/documents/{id}/recall": {"reason": "x"}}
+            body = bodies.get(path)
             await problem(method, path, tokens["other"], "not-found", body=body, **here)
     for report in ({"statusCode": "07"}, {"statusCode": "03", "more": 1}, [1], {"staff": 3}):
         await problem("post", reports, mine, "bad-parameter", body=report, **here)

@@ -63,7 +63,7 @@ def _final_stage() -> list[tuple[str, str]]:
 
 
 def test_image_is_built_in_stages_from_names_without_a_registry_host() -> None:
-    """Every base is a plain name with a tag: whose registry it is, the builder's machine decides."""
+    """Every base is a plain name with a tag: the builder's machine decides about the registry."""
     bases = [rest.split()[0] for word, rest in _instructions() if word == "FROM"]
     assert len(bases) == 2
     for base in bases:

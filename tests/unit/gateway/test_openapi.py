@@ -23,8 +23,9 @@ from gateway.intake import IntakeFault
 from gateway.rest.application import routes
 from gateway.rest.operations import docs, openapi_document
 from gateway.settings import ROLES
+from routing.change_requests import ChangeState
 from routing.lanes import Lane
-from routing.records import DOCUMENT, STATUS
+from routing.records import DOCUMENT, REPLACES, REPLIES_TO, STATUS
 from routing.route_table import RouteKind
 from routing.states import FINAL, TransportState
 from routing.submission import RefusalKind
@@ -112,13 +113,14 @@ def test_statuses_of_refusals_are_those_of_the_code() -> None:
     [
         (SCHEMAS["TransportState"], TransportState),
         (SCHEMAS["StatusCode"], StatusCode),
+        (SCHEMAS["ChangeState"], ChangeState),
         (SCHEMAS["Lane"], Lane),
         (SCHEMAS["Kind"], (DOCUMENT, STATUS)),
         (SCHEMAS["Finding"]["properties"]["severity"], Severity),
         (SCHEMAS["Route"]["properties"]["route"], RouteKind),
         (SCHEMAS["Verdict"]["properties"]["signature"], SignatureForm),
     ],
-    ids=["state", "status", "lane", "kind", "severity", "route", "signature"],
+    ids=["state", "status", "change", "lane", "kind", "severity", "route", "signature"],
 )
 def test_enumerations_are_those_of_the_code_each_with_a_sentence(
     schema: dict[str, Any], values: Any
@@ -130,7 +132,8 @@ def test_enumerations_are_those_of_the_code_each_with_a_sentence(
 
 
 def test_roles_and_final_states_are_those_of_the_code() -> None:
-    """The roles in /readyz, and which states are final."""
+    """The roles in /readyz, which states are final, and how documents hang together."""
+    assert SCHEMAS["Link"]["properties"]["kind"]["enum"] == [REPLIES_TO, REPLACES]
     assert SCHEMAS["Readiness"]["properties"]["roles"]["items"]["enum"] == list(ROLES)
     assert set(SCHEMAS["TransportState"]["x-final"]) == {str(state) for state in FINAL}
 
