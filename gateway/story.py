@@ -16,6 +16,7 @@ from typing import Any
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import story_sentences as tell
+from gateway.story_deadlines import deadline, is_dull
 from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import ReportEffect
 
@@ -206,7 +207,7 @@ class _Teller:
         )
 
     def _technical(self, event: Event, package: PackageRecord | None) -> bool:
-        if event.type in TECHNICAL:
+        if event.type in TECHNICAL or is_dull(event):
             return True
         if package is None or package.kind == DOCUMENT:
             return event.type == f"report.{ReportEffect.REPEATED}"
@@ -222,6 +223,8 @@ class _Teller:
         name = self._connection_name(delivery.connection_id) if delivery else ""
         if event.type == "package.accepted":
             return tell.accepted(event, package, actor)
+        if event.type.startswith("deadline."):
+            return deadline(event)
         if event.type.startswith("report."):
             who = delivery.recipient_name if delivery else ""
             return tell.report(event, who)

@@ -50,6 +50,18 @@ STATE_WORDS: Mapping[TransportState, Sentence] = {
     ),
 }
 
+CHANGE_WORDS: Mapping[str, Sentence] = {
+    "recall-pending": Sentence("chờ trả lời yêu cầu lấy lại", "asked to give it back"),
+    "recalled": Sentence("đã được lấy lại", "taken back"),
+    "recall-refused": Sentence("không đồng ý trả lại", "refused to give it back"),
+    "update-pending": Sentence("chờ trả lời yêu cầu cập nhật", "asked to agree to an update"),
+    "updated": Sentence("đã cập nhật", "updated"),
+    "update-refused": Sentence("không đồng ý cập nhật", "refused the update"),
+    "replace-pending": Sentence("chờ trả lời yêu cầu thay thế", "asked to agree to a replacement"),
+    "replaced": Sentence("đã được thay thế", "replaced"),
+    "replace-refused": Sentence("không đồng ý thay thế", "refused the replacement"),
+}
+
 _KINDS: Mapping[str, Sentence] = {
     BusinessDocType.NEW: Sentence("văn bản mới", "a new document"),
     BusinessDocType.REVOCATION: Sentence("yêu cầu thu hồi", "a revocation"),
@@ -179,13 +191,16 @@ def title(document: DocumentRecord | None, package: PackageRecord | None) -> Sen
 def standing(delivery: Delivery) -> Sentence:
     """How one recipient's newest copy stands."""
     state = STATE_WORDS[delivery.state]
-    if delivery.business_state is None:
-        return Sentence(f"Hiện nay: {state.vi}.", f"Now: {state.en}.")
-    code = _code(delivery.business_state)
-    return Sentence(
-        f"Hiện nay: {state.vi}; cơ quan nhận báo {code.vi}.",
-        f"Now: {state.en}; the agency reported {code.en}.",
-    )
+    vi, en = [state.vi], [state.en]
+    if delivery.business_state is not None:
+        code = _code(delivery.business_state)
+        vi.append(f"cơ quan nhận báo {code.vi}")
+        en.append(f"the agency reported {code.en}")
+    asked = CHANGE_WORDS.get(delivery.change_state or "")
+    if asked is not None:
+        vi.append(asked.vi)
+        en.append(asked.en)
+    return Sentence(f"Hiện nay: {'; '.join(vi)}.", f"Now: {'; '.join(en)}.")
 
 
 def actor(text: str) -> Sentence:
