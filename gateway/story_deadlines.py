@@ -30,10 +30,9 @@ def deadline(event: Event) -> Sentence:
     said = _SAID.get(event.type.removeprefix("deadline."), _SAID["opened"])
     owed = DeadlineKind(event.data["kind"]).sentence
     due = datetime.fromisoformat(event.data["dueAt"]).astimezone(VIETNAM_TIME)
-    shown = due.strftime("%Y-%m-%d %H:%M")
     return Sentence(
-        said.vi.format(due=shown, owed=_lower(owed.vi)),
-        said.en.format(due=shown, owed=_lower(owed.en)),
+        said.vi.format(due=due.strftime("%d/%m/%Y %H:%M"), owed=_lower(owed.vi)),
+        said.en.format(due=due.strftime("%Y-%m-%d %H:%M"), owed=_lower(owed.en)),
     )
 
 
