@@ -1,0 +1,109 @@
+"""The gateway is killed, its broker goes away: nothing accepted is lost, nothing comes twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.faults.checker import History, Report, check, contradictions
+from tests.faults.workload import Workload, moments
+from tests.support.servers import Postgres, RabbitMq
+from tests.support.service import Site
+
+pytestmark = pytest.mark.fault
+
+PACKAGES = 500
+Show = Callable[[Report], None]
+#: Time is compressed: a relay that was killed holds its claims for a second, not for a minute.
+QUICK = {"relay_claim_seconds": 1, "relay_poll_seconds": 0.2, "timer_seconds": 0.5}
+
+
+def _postgres(site: Site, request: pytest.FixtureRequest) -> Postgres | None:
+    if site.mode == "embedded":
+        return None
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return server
+
+
+def test_ten_kills_of_the_gateway(
+    site: Site, seed: int, show: Show, request: pytest.FixtureRequest
+) -> None:
+    """500 packages for two recipients from 8 clients, the gateway killed and restarted 10 times."""
+    kills, history = 10, History()
+    gateway = site.gateway(**QUICK).start()
+    work = Workload(site, gateway, history, PACKAGES)
+    with work.running():
+        for moment in moments(random.Random(seed), kills, PACKAGES):
+            work.at(moment)
+            if gateway.running() and work.busy:
+                gateway.kill()
+                history.struck("SIGKILL")
+            gateway.start()
+        work.drain()
+    truth = contradictions(site, _postgres(site, request))
+    title = f"{kills} kills of the gateway, {site.mode}"
+    report = check(history, title, seed, {"SIGKILL": kills}, truth)
+    show(report)
+    assert report.valid, report
+    assert report.acknowledged == report.attempted == PACKAGES
+
+
+def test_two_gateways_of_which_one_is_killed_again_and_again(
+    production: Site, postgres_server: Postgres, seed: int, show: Show
+) -> None:
+    """Two processes share database and broker; one dies 6 times while the other goes on."""
+    kills, history = 6, History()
+    steady = production.gateway(**QUICK).start()
+    mortal = production.gateway(**QUICK).start()
+    work = Workload(production, [mortal, steady], history, PACKAGES)
+    with work.running():
+        for moment in moments(random.Random(seed), kills, PACKAGES):
+            work.at(moment)
+            if mortal.running() and work.busy:
+                mortal.kill()
+                history.struck("SIGKILL of one of two")
+            mortal.start()
+        work.drain()
+    truth = contradictions(production, postgres_server)
+    title = f"{kills} kills of one of two gateways, production"
+    report = check(history, title, seed, {"SIGKILL of one of two": kills}, truth)
+    show(report)
+    assert report.valid, report
+    assert report.acknowledged == report.attempted == PACKAGES
+    shares = [process.log.read_text().count('"delivery.offered"') for process in (steady, mortal)]
+    assert all(shares), f"only one of the two worked: {shares}"
+
+
+def test_the_broker_stops_three_times(
+    production: Site, postgres_server: Postgres, seed: int, show: Show
+) -> None:
+    """RabbitMQ is stopped, killed, stopped and started again under load; nobody is refused."""
+    history = History()
+    with RabbitMq() as rabbitmq:
+        site = replace(production, broker_url=rabbitmq.url())
+        gateway = site.gateway(**QUICK).start()
+        work = Workload(site, gateway, history, 300)
+        with work.running():
+            ways = (rabbitmq.stop, rabbitmq.kill, rabbitmq.stop)
+            for moment, take_away in zip(
+                moments(random.Random(seed), len(ways), 240), ways, strict=True
+            ):
+                work.at(moment)
+                assert work.busy
+                take_away()
+                history.struck("broker away")
+                # Accepted while it is away, which is the point.
+                before = history.acknowledged()
+                work.at(min(before + 5, 300))
+                rabbitmq.start()
+            work.drain()
+        truth = contradictions(site, postgres_server)
+        title = "the broker away 3 times, production"
+        report = check(history, title, seed, {"broker away": 3}, truth)
+        show(report)
+        assert report.valid, report
+        assert report.acknowledged == report.attempted == 300
+        gateway.close()
