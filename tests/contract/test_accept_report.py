@@ -221,6 +221,21 @@ async def test_report_proves_the_delivery(
     assert now.delivered_at == gateway.clock.now
 
 
+async def test_report_is_no_proof_where_it_may_mean_another_version(gateway: Gateway) -> None:
+    """The first version is dead, the second under way: nobody knows which one the report means."""
+    (first,) = (await gateway.accepted(SENT)).deliveries
+    begun = step(first, Happening.ATTEMPTED, ring_at=None, lease_owner="w")
+    await put(gateway.database, begun)
+    update = document(BETA, subject="Bản hai", meaning=BusinessDocType.UPDATE)
+    (second,) = (await gateway.accepted(update)).deliveries
+    await put(gateway.database, step(begun.after, Happening.EXHAUSTED))
+    await put(gateway.database, step(second, Happening.ATTEMPTED, ring_at=None, lease_owner="w"))
+    await gateway.accepted(report(StatusCode.ACCEPTED, SENT), by=BETA)
+    assert (await gateway.now(first.id)).state is TransportState.DEAD
+    assert (await gateway.now(second.id)).state is TransportState.DELIVERING
+    assert await business(gateway, second) is StatusCode.ACCEPTED
+
+
 async def test_report_to_a_sender_that_was_merged_since(
     gateway: Gateway, delivered: Delivery
 ) -> None:

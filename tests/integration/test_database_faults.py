@@ -229,6 +229,25 @@ async def test_cancelled_callers_leak_no_connections(
     assert await all_there(database, [new.id])
 
 
+async def test_transaction_outlives_its_cancelled_caller(database: SqlDatabase) -> None:
+    """The caller goes away in the middle: the transaction ends by itself, whole."""
+    new = package()
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def write(tx: Transaction) -> None:
+        await tx.insert_package(new)
+        inside.set()
+        await go_on.wait()
+
+    caller = asyncio.create_task(database.write(write))
+    await inside.wait()
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    assert caller.cancelled()
+    go_on.set()
+    await wait_until_async(lambda: all_there(database, [new.id]), 10.0, "the commit")
+
+
 async def test_long_lock_of_somebody_else(database: SqlDatabase) -> None:
     """A table locked by an administrator: unavailable in time, fine afterwards."""
     inside, release = asyncio.Event(), asyncio.Event()
