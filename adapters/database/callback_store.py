@@ -1,0 +1,385 @@
+"""Callback endpoints and messages in the database: what is to be sent, what was, what is parked.
+
+`SqlCallbacks` implements `routing.callbacks.CallbackStore` for the dispatcher, and what operators
+do besides. Signing secrets are stored as they are, because the service must sign with them: whoever
+can read the database can sign in the gateway's name. Guard it, its backups and replicas
+accordingly.
+
+Claims are leases: a dispatcher that dies in the middle lets its lease lapse, and the message is
+sent again under the same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, Update, and_, delete, exists, func, insert, or_, select, update
+
+from adapters.database import callback_rows, rows
+from adapters.database.callback_rows import endpoint_of, endpoint_row, message_of, post_attempt_of
+from adapters.database.executes import Executes
+from adapters.database.lifecycle_tables import (
+    callback_attempts,
+    callback_endpoints,
+    callback_messages,
+)
+from adapters.database.store import SqlDatabase
+from adapters.database.tables import connections, events
+from adapters.database.transaction import SqlTransaction
+from routing.callbacks import (
+    CallbackMessage,
+    Claimed,
+    Endpoint,
+    EndpointStatus,
+    MessageState,
+    PostAttempt,
+    PostOutcome,
+    PostResult,
+    Verdict,
+)
+from routing.ports import Transaction
+from routing.records import Event
+from routing.route_table import ConnectionStatus
+
+T = TypeVar("T")
+
+_e, _m, _a = callback_endpoints.c, callback_messages.c, callback_attempts.c
+_PENDING = MessageState.PENDING.value
+#: Messages that one statement of a large replay or clean-up names.
+BATCH = 500
+
+
+class SqlCallbacks:
+    """Endpoints and messages of one database."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+        #: Which endpoint is served first changes with every claim.
+        self._turn = 0
+
+    # --- endpoints --------------------------------------------------------------------------------
+
+    async def endpoints(self) -> list[Endpoint]:
+        """See the port."""
+
+        async def read(sql: Executes) -> list[Endpoint]:
+            found = await sql.execute(select(callback_endpoints).order_by(_e.created_at, _e.id))
+            return [endpoint_of(row) for row in found.mappings()]
+
+        return await self._read(read)
+
+    async def endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """The endpoint of this id."""
+        return next((one for one in await self.endpoints() if one.id == endpoint_id), None)
+
+    async def add(self, endpoint: Endpoint, *, actor: str, now: datetime) -> None:
+        """Add an endpoint; events from now on are told to it."""
+
+        async def write(sql: Executes) -> None:
+            same = select(_e.id).where(_e.id == endpoint.id)
+            if (await sql.execute(same)).scalar_one_or_none() is None:
+                await sql.execute(insert(callback_endpoints).values(**endpoint_row(endpoint)))
+                await _log(sql, "added", endpoint, actor, now)
+
+        await self._write(write)
+
+    async def rotate(
+        self, endpoint: Endpoint, secret: str, old_until: datetime, *, actor: str, now: datetime
+    ) -> None:
+        """Sign with a new secret; until `old_until` with the present one as well."""
+
+        async def write(sql: Executes) -> None:
+            change = update(callback_endpoints).where(_e.id == endpoint.id, _e.secret != secret)
+            changed = await sql.execute(
+                change.values(old_secret=_e.secret, old_secret_until=old_until, secret=secret)
+            )
+            if changed.rowcount:
+                await _log(sql, "secret-rotated", endpoint, actor, now)
+
+        await self._write(write)
+
+    async def set_status(
+        self, endpoint: Endpoint, status: EndpointStatus, *, actor: str, now: datetime
+    ) -> None:
+        """Suspend or resume an endpoint. Resumed, what waits is due at once."""
+
+        async def write(sql: Executes) -> None:
+            if await _set_status(sql, endpoint, status, actor, now):
+                waits = update(callback_messages).where(_waiting_of(endpoint.id))
+                await sql.execute(waits.values(next_at=now))
+
+        await self._write(write)
+
+    async def remove(self, endpoint: Endpoint, *, actor: str, now: datetime) -> None:
+        """Forget an endpoint, its secrets and all its messages."""
+
+        async def write(sql: Executes) -> None:
+            # Nobody adds a message once the row is locked; whoever waits then finds it gone.
+            locked = select(_e.id).where(_e.id == endpoint.id).with_for_update()
+            if (await sql.execute(locked)).scalar_one_or_none() is None:
+                return
+            mine = select(_m.seq).where(_m.endpoint_id == endpoint.id)
+            await sql.execute(delete(callback_attempts).where(_a.message_seq.in_(mine)))
+            await sql.execute(delete(callback_messages).where(_m.endpoint_id == endpoint.id))
+            await sql.execute(delete(callback_endpoints).where(_e.id == endpoint.id))
+            await _log(sql, "removed", endpoint, actor, now)
+
+        await self._write(write)
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    async def claim_due(
+        self,
+        owner: str,
+        now: datetime,
+        until: datetime,
+        limit: int,
+        *,
+        per_endpoint: int,
+        room: Mapping[str, int],
+    ) -> list[Claimed]:
+        """See the port."""
+        self._turn += 1
+
+        async def write(sql: Executes) -> list[Claimed]:
+            found = (await sql.execute(_endpoints_with_work(now))).mappings()
+            ready = [endpoint_of(row) for row in found]
+            start = self._turn % len(ready) if ready else 0
+            claimed: list[Claimed] = []
+            for endpoint in ready[start:] + ready[:start]:
+                count = min(room.get(endpoint.id, per_endpoint), limit - len(claimed))
+                if count <= 0:
+                    continue
+                taken = await sql.execute(_claim(endpoint.id, owner, now, until, count))
+                messages = sorted(
+                    (message_of(row) for row in taken.mappings()), key=lambda one: one.event_seq
+                )
+                claimed += [Claimed(message, endpoint) for message in messages]
+            return claimed
+
+        return await self._write(write)
+
+    async def settle(
+        self, owner: str, claimed: Claimed, result: PostResult, to: Verdict, *, now: datetime
+    ) -> bool:
+        """See the port."""
+        message = claimed.message
+
+        async def write(sql: Executes) -> bool:
+            held = await sql.execute(
+                select(_m.state).where(_m.seq == message.seq).with_for_update()
+            )
+            if held.scalar_one_or_none() is None:
+                # The endpoint was removed while the message was under way.
+                return False
+            attempt = callback_rows.post_attempt_row(message, result, now)
+            await sql.execute(insert(callback_attempts).values(**attempt))
+            changed = await sql.execute(_settle(owner, message, result, to, now))
+            if to.suspend_endpoint and changed.rowcount:
+                suspended, actor = EndpointStatus.SUSPENDED, "gateway:callbacks"
+                await _set_status(sql, claimed.endpoint, suspended, actor, now)
+            return bool(changed.rowcount)
+
+        return await self._write(write)
+
+    # --- what an operator asks --------------------------------------------------------------------
+
+    async def figures(self) -> dict[str, dict[MessageState, int]]:
+        """How many messages each endpoint has in each state."""
+
+        async def read(sql: Executes) -> dict[str, dict[MessageState, int]]:
+            columns = _m.endpoint_id, _m.state
+            counted = select(*columns, func.count().label("messages")).group_by(*columns)
+            figures: dict[str, dict[MessageState, int]] = {}
+            for row in (await sql.execute(counted)).mappings():
+                of = figures.setdefault(row["endpoint_id"], {})
+                of[MessageState(row["state"])] = row["messages"]
+            return figures
+
+        return await self._read(read)
+
+    async def log(
+        self, endpoint_id: str, *, state: MessageState | None = None, limit: int = 100
+    ) -> list[tuple[CallbackMessage, list[PostAttempt]]]:
+        """An endpoint's newest messages with their attempts, newest first."""
+        wanted = select(callback_messages).where(_m.endpoint_id == endpoint_id)
+        if state is not None:
+            wanted = wanted.where(_m.state == state.value)
+
+        async def read(sql: Executes) -> list[tuple[CallbackMessage, list[PostAttempt]]]:
+            found = await sql.execute(wanted.order_by(_m.event_seq.desc()).limit(limit))
+            messages = [message_of(row) for row in found.mappings()]
+            tries: dict[int, list[PostAttempt]] = {one.seq: [] for one in messages}
+            made = select(callback_attempts).where(_a.message_seq.in_(list(tries)))
+            for row in (await sql.execute(made.order_by(_a.id))).mappings():
+                tries[row["message_seq"]].append(post_attempt_of(row))
+            return [(one, tries[one.seq]) for one in messages]
+
+        return await self._read(read)
+
+    async def replay(self, seqs: Sequence[int], *, now: datetime) -> list[int]:
+        """Send parked or delivered messages again, under the same ids; those that will go."""
+        done = MessageState.PARKED.value, MessageState.DELIVERED.value
+
+        async def write(sql: Executes) -> list[int]:
+            again: list[int] = []
+            for start in range(0, len(seqs), BATCH):
+                some = _m.seq.in_(seqs[start : start + BATCH]), _m.state.in_(done)
+                again += (await sql.execute(_again(now).where(*some))).scalars()
+            return sorted(again)
+
+        return await self._write(write)
+
+    async def replay_parked(self, endpoint_id: str | None = None, *, now: datetime) -> list[int]:
+        """Send everything that is parked again, of one endpoint or of all."""
+        parked = _again(now).where(_m.state == MessageState.PARKED.value)
+        if endpoint_id is not None:
+            parked = parked.where(_m.endpoint_id == endpoint_id)
+
+        async def write(sql: Executes) -> list[int]:
+            return sorted((await sql.execute(parked)).scalars())
+
+        return await self._write(write)
+
+    async def forget(self, before: datetime, limit: int = BATCH) -> int:
+        """Delete up to `limit` messages that were delivered before `before`; how many."""
+        old = (
+            select(_m.seq)
+            .where(_m.state == MessageState.DELIVERED.value, _m.delivered_at < before)
+            .order_by(_m.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+
+        async def write(sql: Executes) -> int:
+            seqs = list((await sql.execute(old)).scalars())
+            await sql.execute(delete(callback_attempts).where(_a.message_seq.in_(seqs)))
+            await sql.execute(delete(callback_messages).where(_m.seq.in_(seqs)))
+            return len(seqs)
+
+        return await self._write(write)
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    async def _read(self, work: Callable[[Executes], Awaitable[T]]) -> T:
+        return await self._database.read(lambda tx: work(_connection(tx)))
+
+    async def _write(self, work: Callable[[Executes], Awaitable[T]]) -> T:
+        return await self._database.write(lambda tx: work(_connection(tx)))
+
+
+def _connection(tx: Transaction) -> Executes:
+    if not isinstance(tx, SqlTransaction):
+        raise TypeError("the callback store works on its own database only")
+    return tx.connection
+
+
+def _endpoints_with_work(now: datetime) -> Select[Any]:
+    """Endpoints that may be sent to now and have something due."""
+    due = and_(_m.endpoint_id == _e.id, *_due(_m, now))
+    active = select(connections.c.id).where(connections.c.status == ConnectionStatus.ACTIVE.value)
+    return (
+        select(callback_endpoints)
+        .where(
+            _e.status == EndpointStatus.ACTIVE.value,
+            _e.connection_id.in_(active),
+            exists().where(due),
+        )
+        .order_by(_e.id)
+    )
+
+
+def _due(message: Any, now: datetime) -> tuple[Any, ...]:
+    free = or_(message.lease_until.is_(None), message.lease_until < now)
+    return callback_rows.is_pending(message), message.next_at <= now, free
+
+
+def _claim(endpoint_id: str, owner: str, now: datetime, until: datetime, count: int) -> Update:
+    """Claim the first messages of subjects of which none is under way.
+
+    A row that another claims first is passed over, and its conditions are looked at again after the
+    wait for its lock.
+    """
+    other = callback_messages.alias("other")
+    in_the_way = exists().where(
+        other.c.endpoint_id == _m.endpoint_id,
+        other.c.subject == _m.subject,
+        callback_rows.is_pending(other.c),
+        other.c.seq != _m.seq,
+        or_(other.c.event_seq < _m.event_seq, other.c.lease_until >= now),
+    )
+    first = (
+        select(_m.seq)
+        .where(_m.endpoint_id == endpoint_id, *_due(_m, now), ~in_the_way)
+        .order_by(_m.event_seq)
+        .limit(count)
+        .with_for_update(skip_locked=True, of=callback_messages)
+        .cte("first")
+    )
+    return (
+        update(callback_messages)
+        .where(_m.seq.in_(select(first.c.seq)))
+        .values(lease_owner=owner, lease_until=until, attempts=_m.attempts + 1)
+        .returning(*callback_messages.c)
+    )
+
+
+def _settle(
+    owner: str, message: CallbackMessage, result: PostResult, to: Verdict, now: datetime
+) -> Update:
+    mine = and_(_m.lease_owner == owner, _m.attempts == message.attempts)
+    fits = _m.state == _PENDING, mine
+    if result.outcome is PostOutcome.DELIVERED:
+        # A late success is a success, unless somebody else is sending it just now.
+        unfinished = _m.state.in_((_PENDING, MessageState.PARKED.value))
+        fits = unfinished, or_(mine, _m.lease_owner.is_(None))
+    delivered = to.state is MessageState.DELIVERED
+    return (
+        update(callback_messages)
+        .where(_m.seq == message.seq, *fits)
+        .values(
+            state=to.state.value,
+            next_at=to.next_at,
+            lease_owner=None,
+            lease_until=None,
+            last_error="" if delivered else rows.storable(result.detail),
+            delivered_at=now if delivered else None,
+        )
+    )
+
+
+def _again(now: datetime) -> Any:
+    return (
+        update(callback_messages)
+        .values(state=_PENDING, attempts=0, next_at=now, delivered_at=None)
+        .returning(_m.seq)
+    )
+
+
+def _waiting_of(endpoint_id: str) -> Any:
+    return and_(_m.endpoint_id == endpoint_id, callback_rows.is_pending(_m))
+
+
+async def _set_status(
+    sql: Executes, endpoint: Endpoint, status: EndpointStatus, actor: str, now: datetime
+) -> bool:
+    """Whether the status was another before; then the change is logged."""
+    change = update(callback_endpoints).where(_e.id == endpoint.id, _e.status != status.value)
+    changed = await sql.execute(change.values(status=status.value))
+    if changed.rowcount:
+        await _log(sql, status.value, replace(endpoint, status=status), actor, now)
+    return bool(changed.rowcount)
+
+
+async def _log(sql: Executes, what: str, endpoint: Endpoint, actor: str, now: datetime) -> None:
+    """Write a change of an endpoint to the event log, without its secrets."""
+    event = Event(
+        type=f"callback.{what}",
+        at=now,
+        actor=actor,
+        data={"endpoint": endpoint.id, "connection": endpoint.connection_id},
+    )
+    await sql.execute(insert(events), [rows.event_row(event)])

@@ -1,0 +1,229 @@
+"""Posting callbacks: `routing.callbacks.CallbackSender` over HTTP, distrusting the receiver.
+
+Each post dials anew and looks at the address that is really dialled, after the name was resolved,
+in the connector's socket factory: neither a literal address nor a name whose answer changes gets
+around it (reliability 2.7). Redirects are answers like any other, proxies of the environment are
+not used, and of the answer's body nothing is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ssl import SSLContext
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from adapters.webhook_addresses import Blocked, Network, check_address, check_url, networks_of
+from envelopes.findings import Sentence
+from routing.callbacks import GONE, PostOutcome, PostResult
+
+#: As `socket.getaddrinfo` gives it: family, type, protocol, name, socket address.
+AddressInfo = tuple[
+    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
+]
+Dialler = Callable[[AddressInfo], socket.socket]
+
+#: Seconds for a whole post, and of these for the connection.
+TOTAL = 15.0
+CONNECT = 5.0
+#: Bytes of an answer's body that are read (and dropped) at the most, and the seconds for it.
+ANSWER_CAP = 64 * 1024
+DRAIN = 1.0
+
+
+class AddressBlocked(OSError):
+    """The address that was about to be dialled must not be."""
+
+
+def dial(info: AddressInfo) -> socket.socket:
+    """A socket of the right kind; the connector connects it to the address."""
+    return socket.socket(info[0], info[1], info[2])
+
+
+class _Guard:
+    """The socket factory of one post."""
+
+    def __init__(self, allowed: Sequence[Network], dialler: Dialler, *, tls: bool) -> None:
+        self._allowed = allowed
+        self._dialler = dialler
+        self._tls = tls
+        self.blocked: Blocked | None = None
+        self.dialled = False
+
+    def __call__(self, info: AddressInfo) -> socket.socket:
+        ip, port = str(info[4][0]), int(str(info[4][1]))
+        answer = check_address(ip, port, self._allowed, tls=self._tls)
+        if isinstance(answer, Blocked):
+            self.blocked = answer
+            raise AddressBlocked(answer.sentence.en)
+        self.dialled = True
+        return self._dialler(info)
+
+
+class WebhookSender:
+    """Posts messages, each on a connection of its own."""
+
+    def __init__(
+        self,
+        *,
+        user_agent: str = "lienthong",
+        total: float = TOTAL,
+        connect: float = CONNECT,
+        dialler: Dialler = dial,
+        resolver: AbstractResolver | None = None,
+        ssl_context: SSLContext | None = None,
+    ) -> None:
+        self._user_agent = user_agent
+        self._timeout = aiohttp.ClientTimeout(total=total, sock_connect=connect)
+        self._dialler = dialler
+        self._resolver = resolver
+        self._ssl_context = ssl_context
+
+    async def post(
+        self,
+        url: str,
+        allowed_networks: Sequence[str],
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> PostResult:
+        """See the port."""
+        started = time.monotonic()
+        result = await self._post(url, networks_of(allowed_networks), headers, body)
+        seconds = round(time.monotonic() - started, 3)
+        return PostResult(
+            result.outcome,
+            result.detail,
+            result.sentence,
+            seconds,
+            result.status,
+            result.retry_after,
+        )
+
+    async def _post(
+        self, text: str, allowed: Sequence[Network], headers: Mapping[str, str], body: bytes
+    ) -> PostResult:
+        url = check_url(text, allowed)
+        if isinstance(url, Blocked):
+            return _blocked(url)
+        guard = _Guard(allowed, self._dialler, tls=url.scheme == "https")
+        try:
+            async with (
+                self._session(guard) as session,
+                session.post(
+                    url,
+                    data=body,
+                    headers={"User-Agent": self._user_agent, **headers},
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                result = _judged(answer.status, answer.headers.get("Retry-After"))
+                await _drain(answer.content)
+                return result
+        except (aiohttp.ClientError, OSError, RuntimeError, ValueError, TimeoutError) as error:
+            # RuntimeError: uvloop's word for some failures to connect.
+            if guard.blocked is not None and not guard.dialled:
+                return _blocked(guard.blocked)
+            return _no_answer(error)
+
+    def _session(self, guard: _Guard) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            socket_factory=guard,
+            resolver=self._resolver or aiohttp.ThreadedResolver(),
+            use_dns_cache=False,
+            force_close=True,
+            ssl=self._ssl_context or True,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+
+async def _drain(content: aiohttp.StreamReader) -> None:
+    """Let a polite receiver finish its answer; nobody reads it."""
+    left = ANSWER_CAP
+    try:
+        async with asyncio.timeout(DRAIN):
+            while left > 0 and (block := await content.read(left)):
+                left -= len(block)
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return
+
+
+def _judged(status: int, retry_after: str | None) -> PostResult:
+    """What an answer's status means."""
+    detail = f"HTTP {status}"
+    if 200 <= status < 300:
+        said = Sentence(vi="Đã nhận.", en="Received.")
+        return PostResult(PostOutcome.DELIVERED, detail, said, status=status)
+    if 300 <= status < 400:
+        said = Sentence(
+            vi=f"Nơi nhận chuyển hướng (HTTP {status}); hệ thống không đi theo, hãy sửa địa chỉ.",
+            en=f"The receiver redirects (HTTP {status}); this is not followed, mend the URL.",
+        )
+        return PostResult(PostOutcome.REFUSED, f"{detail}: redirect", said, status=status)
+    if status == GONE:
+        said = Sentence(
+            vi="Nơi nhận không còn nhận thông báo (HTTP 410).",
+            en="The receiver wants no more callbacks (HTTP 410).",
+        )
+        return PostResult(PostOutcome.REFUSED, detail, said, status=status)
+    if status in (408, 425, 429) or status >= 500:
+        said = Sentence(
+            vi=f"Nơi nhận chưa nhận được lúc này (HTTP {status}).",
+            en=f"The receiver could not take it now (HTTP {status}).",
+        )
+        wait = _wait(retry_after)
+        return PostResult(PostOutcome.TRY_LATER, detail, said, status=status, retry_after=wait)
+    said = Sentence(
+        vi=f"Nơi nhận từ chối (HTTP {status}).", en=f"The receiver refused it (HTTP {status})."
+    )
+    return PostResult(PostOutcome.REFUSED, detail, said, status=status)
+
+
+def _wait(retry_after: str | None) -> timedelta | None:
+    """Retry-After as a wait: seconds or a date (RFC 9110 10.2.3); None when it says nothing."""
+    text = (retry_after or "").strip()
+    if text.isascii() and text.isdigit():
+        return timedelta(seconds=int(text[:9]))
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(at - datetime.now(UTC), timedelta(0))
+
+
+def _no_answer(error: Exception) -> PostResult:
+    """No answer: either nobody was reached, or the outcome is unknown."""
+    if isinstance(
+        error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)
+    ):
+        said = Sentence(
+            vi="Chứng thư TLS của nơi nhận không hợp lệ.",
+            en="The receiver's TLS certificate cannot be trusted.",
+        )
+        return PostResult(PostOutcome.TRY_LATER, f"TLS: {type(error).__name__}", said)
+    if isinstance(
+        error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)
+    ):
+        said = Sentence(vi="Không kết nối được đến nơi nhận.", en="The receiver cannot be reached.")
+        return PostResult(PostOutcome.TRY_LATER, f"no connection: {type(error).__name__}", said)
+    said = Sentence(
+        vi="Nơi nhận không trả lời: chưa rõ đã nhận hay chưa.",
+        en="The receiver did not answer: it may have it or not.",
+    )
+    return PostResult(PostOutcome.UNKNOWN, f"no answer: {type(error).__name__}", said)
+
+
+def _blocked(why: Blocked) -> PostResult:
+    return PostResult(PostOutcome.BLOCKED, f"blocked: {why.code}: {why.sentence.en}", why.sentence)
