@@ -24,6 +24,7 @@ from gateway.rest.application import routes
 from gateway.rest.operations import docs, openapi_document
 from gateway.settings import ROLES
 from routing.change_requests import ChangeState
+from routing.deadlines import DeadlineKind, DeadlineState
 from routing.lanes import Lane
 from routing.records import DOCUMENT, REPLACES, REPLIES_TO, STATUS
 from routing.route_table import RouteKind
@@ -114,13 +115,26 @@ def test_statuses_of_refusals_are_those_of_the_code() -> None:
         (SCHEMAS["TransportState"], TransportState),
         (SCHEMAS["StatusCode"], StatusCode),
         (SCHEMAS["ChangeState"], ChangeState),
+        (SCHEMAS["Deadline"]["properties"]["kind"], DeadlineKind),
+        (SCHEMAS["Deadline"]["properties"]["state"], DeadlineState),
         (SCHEMAS["Lane"], Lane),
         (SCHEMAS["Kind"], (DOCUMENT, STATUS)),
         (SCHEMAS["Finding"]["properties"]["severity"], Severity),
         (SCHEMAS["Route"]["properties"]["route"], RouteKind),
         (SCHEMAS["Verdict"]["properties"]["signature"], SignatureForm),
     ],
-    ids=["state", "status", "change", "lane", "kind", "severity", "route", "signature"],
+    ids=[
+        "state",
+        "status",
+        "change",
+        "deadline",
+        "standing",
+        "lane",
+        "kind",
+        "severity",
+        "route",
+        "signature",
+    ],
 )
 def test_enumerations_are_those_of_the_code_each_with_a_sentence(
     schema: dict[str, Any], values: Any
