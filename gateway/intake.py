@@ -22,6 +22,8 @@ from envelopes.read import PackageReader, ReadLimits, ReadResult
 
 #: Bytes that are written and read in one go, outside the event loop.
 BLOCK = 1024 * 1024
+#: What the system says when nothing more can be written.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Body(Protocol):
@@ -132,7 +134,7 @@ async def receive(
         outcome = await _pump(body, sink, limits)
     except OSError as error:
         sink.discard()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             return NotReceived(IntakeFault.DISK_FULL, error.strerror or "", "", "data_dir")
         raise
     except BaseException:

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.intake import DISK_FULL
 from gateway.rest import documents, inbox, operations, packages, problems, recall
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
@@ -29,7 +30,8 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/v1/packages", packages.submit, expect_handler=_continue_later),
         web.post("/v1/check", packages.check, expect_handler=_continue_later),
         web.get("/v1/packages/{id}", packages.show),
-        web.get("/v1/packages/{id}/content", packages.content),
+        # No HEAD: asking for the bytes counts as a fetch, so only who takes them may ask.
+        web.get("/v1/packages/{id}/content", packages.content, allow_head=False),
         web.get("/v1/inbox", inbox.inbox),
         web.post("/v1/inbox/{id}/confirm", inbox.confirmation),
         web.get("/v1/deliveries/{id}", inbox.delivery),
@@ -69,7 +71,10 @@ async def _answer(request: web.Request, handler: Handler, correlation: str) -> w
     except DatabaseUnavailable as error:
         log.warning("database.unavailable", error=str(error))
         return problems.unavailable("database").response(correlation)
-    except Exception:  # a bug: the client gets a clear answer, the log gets the traceback
+    except Exception as error:  # a bug: the client gets a clear answer, the log the traceback
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            log.error("disk.full", error=str(error))
+            return problems.disk_full().response(correlation)
         log.exception("request.bug", method=request.method, path=request.path)
         return problems.internal().response(correlation)
 

@@ -139,6 +139,20 @@ def payload_missing() -> Problem:
     )
 
 
+def disk_full() -> Problem:
+    """The bytes could not be kept; nothing was recorded."""
+    return Problem(
+        507,
+        "disk-full",
+        Sentence(
+            vi="Trục hết chỗ lưu trữ; gói tin chưa được nhận. Hãy gửi lại sau.",
+            en="The gateway has no space left; the package was not taken. Try again later.",
+        ),
+        headers={"Retry-After": "60"},
+        setting="data_dir",
+    )
+
+
 def internal() -> Problem:
     """A bug; the log has the rest under the correlation id."""
     return Problem(

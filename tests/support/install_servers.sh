@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the servers the tests start are installed: RabbitMQ (with Erlang) and PostgreSQL.
+# Makes sure that what the tests start is installed: RabbitMQ (with Erlang), PostgreSQL, and the
+# programs curl, strace and setpriv.
 #
 # Idempotent: one line when everything is there. When something is missing it is installed with
 # apt-get if we are root on a Debian-like system; otherwise the script says what to install and
@@ -33,6 +34,13 @@ find_missing() {
         missing+=("PostgreSQL server programs (initdb, postgres)")
         packages+=(postgresql)
     fi
+    local program
+    for program in curl strace setpriv; do
+        if ! command -v "$program" >/dev/null 2>&1; then
+            missing+=("$program")
+            packages+=("${program/setpriv/util-linux}")
+        fi
+    done
 }
 
 explain_and_stop() {
@@ -69,7 +77,7 @@ clean_up() {
 
 find_missing
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "Test servers: RabbitMQ and PostgreSQL are installed."
+    echo "Test servers: RabbitMQ, PostgreSQL, curl and strace are installed."
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -99,4 +107,4 @@ find_missing
 if [ ${#missing[@]} -ne 0 ]; then
     explain_and_stop "apt-get ended well, yet they are still missing."
 fi
-echo "Test servers: RabbitMQ and PostgreSQL are installed."
+echo "Test servers: RabbitMQ, PostgreSQL, curl and strace are installed."
