@@ -54,13 +54,13 @@ def test_ten_kills_of_the_gateway(
 def test_two_gateways_of_which_one_is_killed_again_and_again(
     production: Site, postgres_server: Postgres, seed: int, show: Show
 ) -> None:
-    """Two processes share database and broker; one dies 6 times while the other goes on."""
-    kills, history = 6, History()
+    """Two processes share database and broker; one dies 5 times while the other goes on."""
+    kills, history, count = 5, History(), 300
     steady = production.gateway(**QUICK).start()
     mortal = production.gateway(**QUICK).start()
-    work = Workload(production, [mortal, steady], history, PACKAGES)
+    work = Workload(production, [mortal, steady], history, count)
     with work.running():
-        for moment in moments(random.Random(seed), kills, PACKAGES):
+        for moment in moments(random.Random(seed), kills, count):
             work.at(moment)
             if mortal.running() and work.busy:
                 mortal.kill()
@@ -72,7 +72,7 @@ def test_two_gateways_of_which_one_is_killed_again_and_again(
     report = check(history, title, seed, {"SIGKILL of one of two": kills}, truth)
     show(report)
     assert report.valid, report
-    assert report.acknowledged == report.attempted == PACKAGES
+    assert report.acknowledged == report.attempted == count
     shares = [process.log.read_text().count('"delivery.offered"') for process in (steady, mortal)]
     assert all(shares), f"only one of the two worked: {shares}"
 
@@ -85,11 +85,11 @@ def test_the_broker_stops_three_times(
     with RabbitMq() as rabbitmq:
         site = replace(production, broker_url=rabbitmq.url())
         gateway = site.gateway(**QUICK).start()
-        work = Workload(site, gateway, history, 300)
+        work = Workload(site, gateway, history, 240)
         with work.running():
             ways = (rabbitmq.stop, rabbitmq.kill, rabbitmq.stop)
             for moment, take_away in zip(
-                moments(random.Random(seed), len(ways), 240), ways, strict=True
+                moments(random.Random(seed), len(ways), 200), ways, strict=True
             ):
                 work.at(moment)
                 assert work.busy
@@ -97,7 +97,7 @@ def test_the_broker_stops_three_times(
                 history.struck("broker away")
                 # Accepted while it is away, which is the point.
                 before = history.acknowledged()
-                work.at(min(before + 5, 300))
+                work.at(min(before + 5, 240))
                 rabbitmq.start()
             work.drain()
         truth = contradictions(site, postgres_server)
@@ -105,5 +105,5 @@ def test_the_broker_stops_three_times(
         report = check(history, title, seed, {"broker away": 3}, truth)
         show(report)
         assert report.valid, report
-        assert report.acknowledged == report.attempted == 300
+        assert report.acknowledged == report.attempted == 240
         gateway.close()

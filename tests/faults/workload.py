@@ -46,7 +46,7 @@ class Workload:
         site: Site,
         gateways: GatewayProcess | Sequence[GatewayProcess],
         history: History,
-        count: int,
+        count: int = 0,
         senders: int = 8,
     ) -> None:
         self.history = history
@@ -54,10 +54,9 @@ class Workload:
         self._numbers = iter(range(count))
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        client = site.client("vpcp", gateways, PATIENCE)
+        self._client = site.client("vpcp", gateways, PATIENCE)
         self._senders = [
-            threading.Thread(target=self._hand_in, args=(client,), daemon=True)
-            for _ in range(senders)
+            threading.Thread(target=self._hand_in, daemon=True) for _ in range(senders)
         ]
         self._recipients = [
             threading.Thread(
@@ -106,18 +105,24 @@ class Workload:
         """Whether packages are still being handed in or on their way."""
         return any(thread.is_alive() for thread in self._senders) or not self.history.complete()
 
-    def _hand_in(self, client: AgencyClient) -> None:
+    def hand_in(self, number: int) -> None:
+        """One more package, from a client of its own."""
+        thread = threading.Thread(target=self._one, args=(package(number),), daemon=True)
+        self._senders.append(thread)
+        thread.start()
+
+    def _hand_in(self) -> None:
         while not self._stop.is_set():
             with self._lock:
                 number = next(self._numbers, None)
             if number is None:
                 return
-            self._one(client, package(number))
+            self._one(package(number))
 
-    def _one(self, client: AgencyClient, sent: Sent) -> None:
+    def _one(self, sent: Sent) -> None:
         self.history.attempt(sent)
         try:
-            self.history.answer(sent, client.submit(sent.content))
+            self.history.answer(sent, self._client.submit(sent.content))
         except NoAnswer as error:
             self.history.strange(f"submit {sent.document_id}: {error}")
 

@@ -246,10 +246,10 @@ def main() -> None:
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--role", default=",".join(ROLES))
     options = parser.parse_args()
-    for name in options.mutant:
-        plant_mutant(name)
     if options.trace:
         plant_trace(options.trace)
+    for name in options.mutant:
+        plant_mutant(name)
     if options.crash_at:
         plant_crash(options.crash_at)
     roles = tuple(role for role in ROLES if role in options.role.split(","))
