@@ -149,7 +149,7 @@ class SqlCallbacks:
             ready = [endpoint_of(row) for row in found]
             start = self._turn % len(ready) if ready else 0
             claimed: list[Claimed] = []
-            for endpoint in ready[start:] + ready[:start]:
+            for endpoint in [*ready[start:], *ready[:start]]:
                 count = min(room.get(endpoint.id, per_endpoint), limit - len(claimed))
                 if count <= 0:
                     continue

@@ -479,6 +479,30 @@ async def test_strange_answers_are_values(answer: bytes, more: bytes, outcome: P
         server.close()
 
 
+async def test_an_endless_answer_is_not_read() -> None:
+    """No more than the cap and what lies in the buffers between."""
+    sent = 0
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        try:
+            while True:
+                writer.write(b"x" * 65536)
+                await writer.drain()
+                sent += 65536
+        except ConnectionError:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    result = await WebhookSender(total=3.0).post(url, LOOPBACK, {}, b"{}")
+    server.close()
+    assert result.outcome is PostOutcome.DELIVERED
+    assert sent < 20 * 1024 * 1024
+
+
 @pytest.mark.parametrize(
     ("status", "outcome"),
     [
