@@ -243,6 +243,11 @@ class Transaction(Protocol):
     ) -> list[Delivery]:
         """Those of these deliveries that exist, in no order."""
 
+    async def deliveries_behind(
+        self, some_id: str, connection_id: str, *, lock: bool = False
+    ) -> list[Delivery]:
+        """One connection's deliveries behind a delivery's or a package's id, none of others."""
+
     async def deliveries_of_package(self, package_id: str, *, lock: bool = False) -> list[Delivery]:
         """A package's deliveries, in the order of its recipients."""
 

@@ -158,14 +158,9 @@ async def own_deliveries(
 
     Locked, unless the transaction only reads (where PostgreSQL refuses to lock).
     """
-    row = await tx.get_delivery(some_id, lock=lock)
-    rows = [row] if row else await tx.deliveries_of_package(some_id, lock=lock)
-    return [
-        row
-        for row in rows
-        if row.connection_id == connection_id
-        and row.state not in (TransportState.ACCEPTED, TransportState.QUEUED)
-    ]
+    rows = await tx.deliveries_behind(some_id, connection_id, lock=lock)
+    hidden = (TransportState.ACCEPTED, TransportState.QUEUED)
+    return [row for row in rows if row.state not in hidden]
 
 
 def _not_readable(row: Delivery) -> Sentence:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import rows, statements
@@ -157,6 +157,17 @@ class SqlTransaction:
         """See the port. Locks in the order of the ids: two lockers cannot block each other."""
         query = select(deliveries).where(deliveries.c.id.in_(delivery_ids))
         return await self._deliveries(query.order_by(deliveries.c.id), lock)
+
+    async def deliveries_behind(
+        self, some_id: str, connection_id: str, *, lock: bool = False
+    ) -> list[Delivery]:
+        """See the port."""
+        column = deliveries.c
+        query = select(deliveries).where(
+            or_(column.id == some_id, column.package_id == some_id),
+            column.connection_id == connection_id,
+        )
+        return await self._deliveries(query.order_by(column.id), lock)
 
     async def deliveries_of_package(self, package_id: str, *, lock: bool = False) -> list[Delivery]:
         """See the port. Ids grow, so their order is that of the recipients."""
