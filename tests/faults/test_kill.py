@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.checker import History, Report, check, contradictions
-from tests.faults.workload import Workload, moments
-from tests.support.servers import Postgres, RabbitMq
+from tests.faults.workload import AGENCIES, Workload, moments
+from tests.support.servers import Postgres, RabbitMq, wait_until
 from tests.support.service import Site
 
 pytestmark = pytest.mark.fault
@@ -51,21 +51,21 @@ def test_ten_kills_of_the_gateway(
     assert report.acknowledged == report.attempted == PACKAGES
 
 
-def test_two_gateways_of_which_one_is_killed_again_and_again(
+def test_two_gateways_of_which_one_is_always_killed(
     production: Site, postgres_server: Postgres, seed: int, show: Show
 ) -> None:
-    """Two processes share database and broker; one dies 5 times while the other goes on."""
-    kills, history, count = 5, History(), 300
-    steady = production.gateway(**QUICK).start()
-    mortal = production.gateway(**QUICK).start()
-    work = Workload(production, [mortal, steady], history, count)
+    """Two processes share database and broker; six times one of them dies, the other goes on."""
+    kills, history, count = 6, History(), 300
+    pair = [production.gateway(**QUICK).start() for _ in range(2)]
+    work = Workload(production, pair, history, count)
     with work.running():
-        for moment in moments(random.Random(seed), kills, count):
+        for number, moment in enumerate(moments(random.Random(seed), kills, count)):
             work.at(moment)
-            if mortal.running() and work.busy:
-                mortal.kill()
+            victim = pair[number % 2]
+            if victim.running() and work.busy:
+                victim.kill()
                 history.struck("SIGKILL of one of two")
-            mortal.start()
+            victim.start()
         work.drain()
     truth = contradictions(production, postgres_server)
     title = f"{kills} kills of one of two gateways, production"
@@ -73,8 +73,9 @@ def test_two_gateways_of_which_one_is_killed_again_and_again(
     show(report)
     assert report.valid, report
     assert report.acknowledged == report.attempted == count
-    shares = [process.log.read_text().count('"delivery.offered"') for process in (steady, mortal)]
-    assert all(shares), f"only one of the two worked: {shares}"
+    for event in ("package.accepted", "delivery.offered"):
+        shares = [process.log.read_text().count(f'"{event}"') for process in pair]
+        assert all(shares), f"only one of the two did any {event}: {shares}"
 
 
 def test_the_broker_stops_three_times(
@@ -107,3 +108,34 @@ def test_the_broker_stops_three_times(
         assert report.valid, report
         assert report.acknowledged == report.attempted == 240
         gateway.close()
+
+
+def test_the_database_is_killed_three_times(production: Site, seed: int, show: Show) -> None:
+    """PostgreSQL dies under load: clients hear "try again", and nothing is lost or doubled."""
+    history = History()
+    with Postgres() as server:
+        site = replace(production, database_url=server.create_database(), processes=[])
+        site.connect(**AGENCIES)
+        gateway = site.gateway(**QUICK).start()
+        production.processes.append(gateway)
+        work = Workload(site, gateway, history, 300)
+        with work.running():
+            for moment in moments(random.Random(seed), 3, 240):
+                work.at(moment)
+                assert work.busy
+                server.kill()
+                history.struck("PostgreSQL SIGKILL")
+                server.start()
+                wait_until(gateway.ready, 30, "the gateway to be ready again")
+            work.drain()
+        report = check(
+            history,
+            "the database killed 3 times, production",
+            seed,
+            {"PostgreSQL SIGKILL": 3},
+            contradictions(site, server),
+        )
+        show(report)
+        assert report.valid, report
+        assert report.acknowledged == report.attempted == 300
+        assert gateway.stop() == 0

@@ -147,8 +147,10 @@ class GatewayProcess:
             self._child.kill()
 
     def tail(self, count: int = 6000) -> str:
-        """The end of its log."""
-        return self.log.read_text(errors="replace")[-count:] if self.log.exists() else "(no log)"
+        """The end of its log, and before it what the log says of faults in the program."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else "(no log)"
+        bugs = [line for line in text.splitlines() if '.bug"' in line]
+        return "\n".join("BUG " + line for line in bugs[:3]) + "\n" + text[-count:]
 
     def memory_peak(self) -> int:
         """VmHWM, bytes: the most that the process ever had in memory."""
