@@ -301,19 +301,28 @@ def _claim(endpoint_id: str, owner: str, now: datetime, until: datetime, count: 
     """Claim the first messages of subjects of which none is under way.
 
     A row that another claims first is passed over, and its conditions are looked at again after the
-    wait for its lock.
+    wait for its lock. The subqueries are aggregates so that PostgreSQL answers them row by row from
+    the index: as NOT EXISTS it joins the whole backlog with itself.
     """
     other = callback_messages.alias("other")
-    in_the_way = exists().where(
+    of_subject = and_(
         other.c.endpoint_id == _m.endpoint_id,
         other.c.subject == _m.subject,
         callback_rows.is_pending(other.c),
-        other.c.seq != _m.seq,
-        or_(other.c.event_seq < _m.event_seq, other.c.lease_until >= now),
+    )
+    earliest = select(func.min(other.c.event_seq)).where(of_subject).scalar_subquery()
+    # Only a replayed message can have a later one of its subject under way.
+    under_way = select(func.count(other.c.lease_until)).where(
+        of_subject, other.c.seq != _m.seq, other.c.lease_until >= now
     )
     first = (
         select(_m.seq)
-        .where(_m.endpoint_id == endpoint_id, *_due(_m, now), ~in_the_way)
+        .where(
+            _m.endpoint_id == endpoint_id,
+            *_due(_m, now),
+            _m.event_seq == earliest,
+            under_way.scalar_subquery() == 0,
+        )
         .order_by(_m.event_seq)
         .limit(count)
         .with_for_update(skip_locked=True, of=callback_messages)

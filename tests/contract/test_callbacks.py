@@ -559,6 +559,20 @@ async def test_replay_sends_again_under_the_same_id(line: Line, store: SqlCallba
     assert again[a.message.id].body == a.message.body
 
 
+async def test_a_replayed_message_waits_for_a_later_one_under_way(
+    line: Line, store: SqlCallbacks
+) -> None:
+    """One of a document at a time, also when an operator sends an old one again."""
+    await line.tell("a", "a")
+    (old,) = await claim(store)
+    await settle(store, old)
+    (under_way,) = await claim(store, at=2)
+    assert await store.replay([old.message.seq], now=later(3)) == [old.message.seq]
+    assert await claim(store, at=4) == []
+    await settle(store, under_way, at=5)
+    assert [one.message.id for one in await claim(store, at=6)] == [old.message.id]
+
+
 async def test_replay_of_all_that_is_parked(
     telling: Gateway, line: Line, store: SqlCallbacks, database: SqlDatabase
 ) -> None:

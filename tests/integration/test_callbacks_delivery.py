@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from adapters.database import SqlDatabase
 from adapters.database.callback_store import SqlCallbacks
@@ -527,6 +533,47 @@ async def test_what_each_status_means(status: int, outcome: PostOutcome) -> None
         assert (result.outcome, result.status) == (outcome, status)
         assert result.sentence.vi and result.sentence.en
         assert [one.headers["x-a"] for one in there.received] == ["1"]
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A self-signed certificate for a name, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(who)
+        .issuer_name(who)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(
+        made.public_bytes(Encoding.PEM)
+        + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return file
+
+
+async def test_certificates_are_verified(tmp_path: Path) -> None:
+    """Trusted and of that name: delivered. Unknown, or of another name: nothing is sent."""
+    file = certificate(tmp_path, "localhost")
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(file)
+    trusting = ssl.create_default_context(cafile=str(file))
+    async with receiver(tls=own) as there:
+        by_name = there.url.replace("127.0.0.1", "localhost")
+        good = await WebhookSender(ssl_context=trusting).post(by_name, LOOPBACK, {}, b"{}")
+        assert good.outcome is PostOutcome.DELIVERED
+        unknown = await WebhookSender().post(by_name, LOOPBACK, {}, b"{}")
+        other_name = await WebhookSender(ssl_context=trusting).post(there.url, LOOPBACK, {}, b"{}")
+        for bad in (unknown, other_name):
+            assert bad.outcome is PostOutcome.TRY_LATER and "Certificate" in bad.detail
+        assert len(there.received) == 1
 
 
 async def test_retry_after_in_both_spellings() -> None:

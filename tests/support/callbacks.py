@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -139,16 +140,18 @@ async def until(
 
 
 @asynccontextmanager
-async def receiver(*script: Behaviour) -> AsyncIterator[Receiver]:
+async def receiver(
+    *script: Behaviour, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Receiver]:
     """A receiver on a free port of loopback."""
     made = Receiver(list(script) or [200])
     application = web.Application()
     application.router.add_route("*", "/{tail:.*}", made.handle)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}/cb"
+    made.url = f"{'https' if tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}/cb"
     try:
         yield made
     finally:
