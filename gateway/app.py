@@ -81,7 +81,9 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     Raises `DatabaseProblem`, `DatabaseUnavailable` or OSError when it cannot be done.
     """
     database: SqlDatabase = await open_database(
-        settings.effective_database_url, allow_unsafe=settings.database_allow_unsafe
+        settings.effective_database_url,
+        allow_unsafe=settings.database_allow_unsafe,
+        source=settings.public_url or f"urn:lienthong:{settings.organ_id}",
     )
     try:
         before = await database.migrate()

@@ -15,13 +15,13 @@ LONGEST_FIELD = 512
 #: Control characters (C0, C1) and bidi controls, which could forge or hide log lines.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CREDENTIALS = re.compile(r"(://[^/:@\s]*:)[^@\s]+@")
-_TOKEN = re.compile(r"\blt_[A-Za-z0-9_-]{8,}")
+_TOKEN = re.compile(r"\blt_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}")
 
 
 def clean_value(value: Any) -> Any:
     """A value fit for a log line: no control characters, no secrets, not endless."""
     if isinstance(value, str):
-        value = _CREDENTIALS.sub(r"\1***@", _TOKEN.sub("lt_***", value))
+        value = _CREDENTIALS.sub(r"\1***@", _TOKEN.sub("***", value))
         return _UNSAFE.sub("\ufffd", value)[:LONGEST_FIELD]
     return value
 
@@ -98,6 +98,12 @@ class Metrics:
             "lienthong_deadline_notices",
             "Time limits that are nearing or over.",
             ["notice"],
+            registry=self.registry,
+        )
+        self.callbacks = Counter(
+            "lienthong_callback_posts",
+            "Callbacks posted to partners, by outcome.",
+            ["outcome"],
             registry=self.registry,
         )
         self.requests = Histogram(

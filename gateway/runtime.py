@@ -14,9 +14,13 @@ from datetime import timedelta
 
 import structlog
 
+from adapters.database import SqlCallbacks
+from adapters.webhook import WebhookSender
 from gateway import clock
+from gateway.callbacks import CallbackDispatcher
 from gateway.services import Services
 from gateway.settings import Role
+from routing.callbacks import Endpoint, PostResult
 from routing.deadline_watch import watch_all
 from routing.deliver import offer
 from routing.lanes import Lane
@@ -34,6 +38,9 @@ CONNECTIONS_LOOK = 0.5
 SWEEP = 3600.0
 #: Doorbells that one hand-over takes at once.
 OFFER_BATCH = 100
+#: How long delivered callbacks are kept for looking up.
+KEEP_CALLBACKS = timedelta(days=30)
+FORGET_BATCH = 500
 
 
 class Roles:
@@ -52,6 +59,23 @@ class Roles:
             recovered = await recover_all(services.database, clock.now(), timedelta(0))
             log.info("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
         self._spawn("broker", self._connect_broker())
+        if "worker" in services.roles:
+            self._spawn("callbacks", self._callbacks().run(services.stopping))
+
+    def _callbacks(self) -> CallbackDispatcher:
+        services = self._services
+
+        def observe(_endpoint: Endpoint, result: PostResult) -> None:
+            services.metrics.callbacks.labels(result.outcome.value).inc()
+
+        return CallbackDispatcher(
+            SqlCallbacks(services.database),
+            WebhookSender(),
+            owner=services.owner,
+            clock=clock.now,
+            spread=clock.spread,
+            observe=observe,
+        )
 
     async def _connect_broker(self) -> None:
         services = self._services
@@ -168,9 +192,16 @@ class Roles:
         if time.monotonic() - self._swept > SWEEP:
             self._swept = time.monotonic()
             removed = await asyncio.to_thread(services.payloads.sweep, clock.now())
+            await self._forget_callbacks()
             if removed:
                 log.info("payloads.swept", removed=removed)
         return services.settings.timer_seconds
+
+    async def _forget_callbacks(self) -> None:
+        """Delivered callbacks are not evidence (the event log is): old ones go, in small steps."""
+        store = SqlCallbacks(self._services.database)
+        while await store.forget(clock.now() - KEEP_CALLBACKS, FORGET_BATCH) == FORGET_BATCH:
+            continue
 
     async def _watch_deadlines(self) -> None:
         services = self._services

@@ -4,6 +4,8 @@
 to this program's schema; `RegistryStore` keeps agencies, connections and tokens.
 """
 
+from adapters.database.callback_fan_out import CallbackFanOut
+from adapters.database.callback_store import SqlCallbacks
 from adapters.database.engine import (
     DatabaseProblem,
     check_durability,
@@ -24,21 +26,29 @@ __all__ = [
     "NameTaken",
     "RegistryStore",
     "SchemaState",
+    "SqlCallbacks",
     "SqlDatabase",
     "is_sqlite",
     "open_database",
 ]
 
 
-async def open_database(url: str, *, allow_unsafe: bool = False) -> SqlDatabase:
+async def open_database(
+    url: str, *, allow_unsafe: bool = False, source: str = "lienthong"
+) -> SqlDatabase:
     """The database of this URL; call its `migrate` before anything else.
+
+    `source` names this gateway in the callbacks that events are told by.
 
     Raises `DatabaseProblem` for a URL or server settings that cannot be worked with.
     """
     parsed = parse_url(url)
     if parsed.drivername == "sqlite":
-        return SqliteDatabase(sqlite_engine(parsed))
-    engine = postgresql_engine(parsed)
-    if not allow_unsafe:
-        await check_durability(engine)
-    return PostgresqlDatabase(engine)
+        database: SqlDatabase = SqliteDatabase(sqlite_engine(parsed))
+    else:
+        engine = postgresql_engine(parsed)
+        if not allow_unsafe:
+            await check_durability(engine)
+        database = PostgresqlDatabase(engine)
+    database.fan_out = CallbackFanOut(source)
+    return database

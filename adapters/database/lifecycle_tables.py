@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy import Column as C
 
 from adapters.database.tables import BigCounter, Time, metadata
@@ -89,7 +100,7 @@ callback_messages = Table(
     C("seq", BigCounter, primary_key=True, autoincrement=True),
     C("endpoint_id", ForeignKey("callback_endpoints.id"), nullable=False),
     # The number of the event in the log; with the endpoint it names the message for ever.
-    C("event_seq", Integer, nullable=False),
+    C("event_seq", BigInteger, nullable=False),
     # Messages of one subject (a document) to one endpoint go out in the order of the log.
     C("subject", String(36), nullable=False),
     C("body", Text, nullable=False),
@@ -108,6 +119,15 @@ Index(
     "ix_callback_messages_due",
     callback_messages.c.endpoint_id,
     callback_messages.c.subject,
+    callback_messages.c.event_seq,
+    postgresql_where=_PENDING,
+    sqlite_where=_PENDING,
+)
+
+# A long backlog is claimed in the order of the log without looking through all of it.
+Index(
+    "ix_callback_messages_backlog",
+    callback_messages.c.endpoint_id,
     callback_messages.c.event_seq,
     postgresql_where=_PENDING,
     sqlite_where=_PENDING,

@@ -43,7 +43,7 @@ class PostgresqlDatabase(SqlDatabase):
 
     async def _transaction(self, engine: AsyncEngine, work: Work[T]) -> T:
         async with engine.begin() as connection:
-            return await work(SqlTransaction(connection))
+            return await work(SqlTransaction(connection, self.fan_out))
 
     async def migrate(self) -> SchemaState:
         """See the base."""

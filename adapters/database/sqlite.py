@@ -125,7 +125,7 @@ class SqliteDatabase(SqlDatabase):
     def _run_group(self, engine: Engine, group: list[_Job]) -> list[Any]:
         try:
             with engine.begin() as connection:
-                transaction = SqlTransaction(_Inline(connection))
+                transaction = SqlTransaction(_Inline(connection), self.fan_out)
                 return [_finish(job.work(transaction)) for job in group]
         except (Exception, asyncio.CancelledError) as error:
             # Whatever it was, it belongs to its caller.

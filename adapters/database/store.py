@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from adapters.database.migrate import SchemaState
 from adapters.database.statements import queue_figures
-from adapters.database.transaction import SqlTransaction
+from adapters.database.transaction import AppendsEvents, SqlTransaction
 from routing.ports import DatabaseUnavailable, Transaction
 
 T = TypeVar("T")
@@ -68,6 +68,9 @@ def _broken_key(error: BaseException) -> bool:
 
 class SqlDatabase(ABC):
     """What both databases share."""
+
+    #: Makes callback messages of the events that are appended; None: nobody is called back.
+    fan_out: AppendsEvents | None = None
 
     answer_within = ANSWER_WITHIN
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "recall": "gateway.cli.recall:recall",
     "trace": "gateway.cli.trace:trace",
     "deliveries": "gateway.cli.deliveries:deliveries",
+    "callbacks": "gateway.cli.callbacks:callbacks",
     "calendar": "gateway.cli.calendar:calendar",
     "config": "gateway.cli.config:config",
     "verify-events": "gateway.cli.verify:verify_events",

@@ -38,7 +38,7 @@ def upgrade() -> None:
     op.create_table('callback_messages',
     sa.Column('seq', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('endpoint_id', sa.String(length=36), nullable=False),
-    sa.Column('event_seq', sa.Integer(), nullable=False),
+    sa.Column('event_seq', sa.BigInteger(), nullable=False),
     sa.Column('subject', sa.String(length=36), nullable=False),
     sa.Column('body', sa.Text(), nullable=False),
     sa.Column('state', sa.String(length=12), nullable=False),
@@ -54,6 +54,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('endpoint_id', 'event_seq', name=op.f('uq_callback_messages_endpoint_id'))
     )
     with op.batch_alter_table('callback_messages', schema=None) as batch_op:
+        batch_op.create_index('ix_callback_messages_backlog', ['endpoint_id', 'event_seq'], unique=False, postgresql_where=sa.text("state = 'pending'"), sqlite_where=sa.text("state = 'pending'"))
         batch_op.create_index('ix_callback_messages_due', ['endpoint_id', 'subject', 'event_seq'], unique=False, postgresql_where=sa.text("state = 'pending'"), sqlite_where=sa.text("state = 'pending'"))
 
     op.create_table('document_links',
