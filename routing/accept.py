@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from envelopes.findings import Finding, refused
-from envelopes.model import VIETNAM_TIME, BusinessDocType, Document, StatusReport
+from envelopes.model import VIETNAM_TIME, BusinessDocType, Document, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
-from routing.change_step import ChangeStep, Missing, Prepared, names_sender
+from routing.change_step import ChangeStep, Missing, Prepared, is_content, names_sender
 from routing.gateway_reports import (
     About,
     GatewayReports,
@@ -367,18 +367,30 @@ async def _returned(
     """Positions of the deliveries that handing the package in again may help.
 
     None once the sender has corrected the document: the first content is not sent after the second.
+    Nor what the sender has asked back meanwhile: it was told that nobody has it.
     """
     found = [
         position
         for position, row in enumerate(deliveries)
         if row.state is TransportState.RETURNED and row.reason and row.reason.try_again
     ]
-    if found and package.document_pk is not None:
-        for later in await tx.packages_of_document(package.document_pk):
-            newer = later.kind == DOCUMENT and later.version > package.version
-            if newer and is_new_content(later.meaning):
-                return []
-    return found
+    if not found or package.document_pk is None:
+        return found
+    packages = await tx.packages_of_document(package.document_pk)
+    if any(is_content(later) and later.version > package.version for later in packages):
+        return []
+    asked = {one.id for one in packages if _asks_back(one, package)}
+    rows = await tx.deliveries_of_document(package.document_pk) if asked else []
+    taken_back = {row.recipient for row in rows if row.package_id in asked}
+    return [position for position in found if deliveries[position].recipient not in taken_back]
+
+
+def _asks_back(later: PackageRecord, package: PackageRecord) -> bool:
+    """Whether a package asks for a document back that was sent before it."""
+    if later.kind == DOCUMENT:
+        return later.version > package.version and later.meaning == BusinessDocType.REVOCATION
+    after = (later.received_at, later.id) > (package.received_at, package.id)
+    return after and later.meaning == StatusCode.TAKE_BACK
 
 
 def _no_way(route: Route) -> Reason:

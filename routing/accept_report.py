@@ -15,7 +15,15 @@ from envelopes.findings import Finding, Severity
 from envelopes.model import VIETNAM_TIME, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
 from routing.change_requests import answer_requests
-from routing.change_step import ChangeStep, Missing, Prepared, copies_of, names_sender
+from routing.change_step import (
+    ChangeStep,
+    Missing,
+    Prepared,
+    copies_of,
+    names_sender,
+    pending_of,
+    spoken_of,
+)
 from routing.gateway_reports import About, NewId, accepted_events
 from routing.lanes import FairClock, Lane
 from routing.lifecycle import Context, Plan, recall_copies
@@ -94,7 +102,7 @@ class AcceptReport:
             )
             if not reported:
                 return self._not_a_recipient(report)
-            row = _reported_on(reported)
+            row = await spoken_of(tx, reported)
             told = replace(package, document_pk=document.pk, lane=row.lane)
             towards = replace(delivery, document_pk=document.pk, lane=row.lane)
             if by_sender:
@@ -138,7 +146,7 @@ class AcceptReport:
         """Status 13: withdraw what nobody has seen, ask for the rest (lifecycle, "Recall")."""
         document_pk = package.document_pk or ""
         mine = await copies_of(tx, document_pk, towards.recipient)
-        pending = await tx.requests.pending_of_document(document_pk)
+        pending = await pending_of(tx, document_pk)
         plan = Plan()
         if mine and towards.state is not TransportState.RETURNED:
             towards = recall_copies(plan, mine, pending, towards, context)
@@ -370,11 +378,6 @@ def _security(
         await tx.append([event])
 
     return write
-
-
-def _reported_on(rows: list[Delivery]) -> Delivery:
-    """The version that an agency speaks of: the newest that it surely has, else the newest."""
-    return next((row for row in reversed(rows) if row.state is TransportState.DELIVERED), rows[-1])
 
 
 def _reported(

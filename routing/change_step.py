@@ -8,13 +8,16 @@ made, and it runs again. Most packages need none and run once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from envelopes.model import BusinessDocType, Document, Party
 from identifiers.document_id import DocumentId
+from routing.change_requests import ChangeRequest
 from routing.gateway_reports import About, GatewayReports, Issued, NewId, record_issued
 from routing.lifecycle import (
+    GONE_STATES,
     Context,
     GatewayAnswer,
     Plan,
@@ -27,11 +30,15 @@ from routing.lifecycle import (
 from routing.ports import Transaction
 from routing.records import DOCUMENT, REPLACES, REPLIES_TO, Delivery, Link, PackageRecord
 from routing.route_table import RouteTable
+from routing.states import TransportState
 
 #: Codes of ReceiverType that take a receiver off the list (edXML section 3); the rest adds.
 REMOVES = "1"
 
-Key = tuple[str, str]
+#: The agency may have such a copy already.
+UNDER_WAY = (TransportState.DELIVERING, TransportState.UNKNOWN, TransportState.DEAD)
+
+Key = tuple[str | None, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class Missing:
 
     answers: tuple[GatewayAnswer, ...]
     take_backs: tuple[TakeBack, ...]
+    abouts: Mapping[str, About]
 
 
 @dataclass(slots=True)
@@ -52,17 +60,17 @@ class Prepared:
         """What the plan needs and is not here."""
         answers = tuple(one for one in plan.answers if answer_key(one) not in self.issued)
         take_backs = tuple(one for one in plan.take_backs if take_back_key(one) not in self.issued)
-        return Missing(answers, take_backs) if answers or take_backs else None
+        return Missing(answers, take_backs, plan.abouts) if answers or take_backs else None
 
 
 def answer_key(answer: GatewayAnswer) -> Key:
     """Names one answer of the gateway."""
-    return answer.recipient, f"{answer.code}:{answer.sentence.en}"
+    return answer.document_pk, answer.recipient, f"{answer.code}:{answer.sentence.en}"
 
 
 def take_back_key(take_back: TakeBack) -> Key:
     """Names one status 13 of the gateway."""
-    return take_back.copy.id, "13"
+    return take_back.copy.document_pk, take_back.copy.id, "13"
 
 
 class ChangeStep:
@@ -92,7 +100,7 @@ class ChangeStep:
         if kind is BusinessDocType.REPLACEMENT:
             return await self._plan_replacement(tx, package, drafts, document, routes, context)
         copies = await copies_of(tx, package.document_pk)
-        pending = await tx.requests.pending_of_document(package.document_pk)
+        pending = await pending_of(tx, package.document_pk)
         if kind is BusinessDocType.REVOCATION:
             return plan_recall(copies, pending, drafts, context)
         removed = receivers(document, removed=True)
@@ -108,15 +116,22 @@ class ChangeStep:
         routes: RouteTable,
         context: Context,
     ) -> Plan:
-        replaced, pending = [], []
+        replaced, pending, abouts = [], [], {}
         for info in document.business.replacements:
             known = await tx.find_document(package.sender, info.document_id)
             if known is None or known.pk == package.document_pk:
                 continue
             holders = frozenset(routes.key_of_text(code) for code in info.organ_ids)
             replaced.append((await copies_of(tx, known.pk), holders))
-            pending += await tx.requests.pending_of_document(known.pk)
-        return plan_replacement(replaced, pending, drafts, context)
+            pending += await pending_of(tx, known.pk)
+            contents = [
+                one for one in await tx.packages_of_document(known.pk) if one.kind == DOCUMENT
+            ]
+            if contents:
+                abouts[known.pk] = About.of(contents[-1])
+        plan = plan_replacement(replaced, pending, drafts, context)
+        plan.abouts.update(abouts)
+        return plan
 
     async def store(
         self,
@@ -128,17 +143,18 @@ class ChangeStep:
     ) -> None:
         """Store a plan whose packages are all prepared."""
         for take_back in plan.take_backs:
-            document_pk = take_back.copy.document_pk or ""
-            pending = await tx.requests.pending_of_document(document_pk)
             issued = prepared.issued[take_back_key(take_back)]
             if issued is not None:
-                await record_issued(tx, [issued], take_back.copy.document_pk)
-                ask_by(plan, take_back, pending, issued.delivery.id, context)
+                pending = await pending_of(tx, take_back.copy.document_pk or "")
+                carrier_id = await _carrier(tx, issued, take_back.copy.document_pk)
+                ask_by(plan, take_back, pending, carrier_id, context)
         await tx.apply(plan.changes)
         await tx.requests.settle(plan.superseded)
         await tx.requests.add(plan.requests)
-        told = [prepared.issued[answer_key(one)] for one in plan.answers]
-        await record_issued(tx, [one for one in told if one is not None], package.document_pk)
+        for answer in plan.answers:
+            told = prepared.issued[answer_key(answer)]
+            if told is not None:
+                await record_issued(tx, [told], answer.document_pk or package.document_pk)
 
     async def link(
         self, tx: Transaction, package: PackageRecord, document: Document, routes: RouteTable
@@ -174,7 +190,7 @@ class ChangeStep:
         for answer in missing.answers:
             prepared.issued[answer_key(answer)] = await self._reports.answer(
                 answer.code,
-                about,
+                missing.abouts.get(answer.document_pk or "", about),
                 answer.recipient_organ_id,
                 answer.sentence,
                 routes,
@@ -183,7 +199,12 @@ class ChangeStep:
             )
         for take_back in missing.take_backs:
             prepared.issued[take_back_key(take_back)] = await self._reports.take_back(
-                about, sender, take_back.copy, context.reason, routes, context.now
+                missing.abouts.get(take_back.copy.document_pk or "", about),
+                sender,
+                take_back.copy,
+                context.reason,
+                routes,
+                context.now,
             )
 
 
@@ -192,13 +213,63 @@ async def copies_of(
 ) -> list[Delivery]:
     """The copies of a document's contents (not its revocations), by version."""
     packages = await tx.packages_of_document(document_pk)
-    contents = {
-        one.id
-        for one in packages
-        if one.kind == DOCUMENT and one.meaning != BusinessDocType.REVOCATION
-    }
     rows = await tx.deliveries_of_document(document_pk, recipient, kind=DOCUMENT, lock=lock)
+    return contents_among(rows, packages)
+
+
+def contents_among(rows: Sequence[Delivery], packages: Sequence[PackageRecord]) -> list[Delivery]:
+    """Those of a document's deliveries that bring its content, and no revocation or report."""
+    contents = {one.id for one in packages if is_content(one)}
     return [row for row in rows if row.package_id in contents]
+
+
+def is_content(package: PackageRecord) -> bool:
+    """Whether a package brings a document, in whatever version."""
+    return package.kind == DOCUMENT and package.meaning != BusinessDocType.REVOCATION
+
+
+async def spoken_of(tx: Transaction, rows: list[Delivery]) -> Delivery:
+    """Which of its deliveries of a document an agency's report is about.
+
+    A copy, if there is one, no revocation; the newest that the agency surely has, else the
+    likeliest.
+    """
+    if len(rows) == 1:
+        return rows[0]
+
+    def likely(row: Delivery) -> tuple[bool, bool, bool, int]:
+        has = row.state is TransportState.DELIVERED
+        seen = row.fetched_at is not None or row.state in UNDER_WAY
+        return has, seen, row.state not in GONE_STATES, row.version
+
+    packages = await tx.packages_of_document(rows[0].document_pk or "")
+    return max(contents_among(rows, packages) or rows, key=likely)
+
+
+async def pending_of(tx: Transaction, document_pk: str) -> list[ChangeRequest]:
+    """A document's open requests; those whose carrier goes nowhere any more have none.
+
+    An operator may have returned the carrier, or a later version took its place: the receiver never
+    heard of the request and may be asked again.
+    """
+    pending = await tx.requests.pending_of_document(document_pk)
+    carriers = [one.carrier_id for one in pending if one.carrier_id is not None]
+    rows = await tx.get_deliveries(carriers) if carriers else []
+    gone = {row.id for row in rows if row.state in GONE_STATES}
+    return [replace(one, carrier_id=None) if one.carrier_id in gone else one for one in pending]
+
+
+async def _carrier(tx: Transaction, issued: Issued, document_pk: str | None) -> str:
+    """Record a status 13 of the gateway; the delivery that brings it.
+
+    The same words in the same second are the same package, which has its delivery already.
+    """
+    if await record_issued(tx, [issued], document_pk):
+        return issued.delivery.id
+    first = await tx.find_package(issued.package.sender, issued.package.digest)
+    if first is None:
+        raise AssertionError(f"package {issued.package.id} was neither known nor recorded")
+    return (await tx.deliveries_of_package(first.id))[0].id
 
 
 def receivers(document: Document, *, removed: bool) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from routing.change_requests import (
     RequestState,
     request_change,
 )
+from routing.gateway_reports import About
 from routing.records import Change, Delivery, Reason, change
 from routing.states import Happening, TransportState
 
@@ -37,6 +38,8 @@ class GatewayAnswer:
     recipient_organ_id: str
     code: StatusCode
     sentence: Sentence
+    #: The document that is spoken of; a replacement speaks of those before it.
+    document_pk: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Plan:
     superseded: list[ChangeRequest] = field(default_factory=list)
     answers: list[GatewayAnswer] = field(default_factory=list)
     take_backs: list[TakeBack] = field(default_factory=list)
+    #: Other documents than the package's own that the gateway speaks of, by their keys.
+    abouts: dict[str, About] = field(default_factory=dict)
 
 
 #: Nobody has seen a copy in these states (unless it was fetched before an operator held it).
@@ -69,7 +74,7 @@ _UNSEEN = (
     TransportState.DEAD,
 )
 #: It never reached the receiver, or was taken back.
-_GONE = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
+GONE_STATES = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
 
 WITHDRAWN = Sentence(
     vi="Trục đã thu hồi trước khi bên nhận lấy văn bản: bên nhận chưa hề thấy văn bản này.",
@@ -87,6 +92,11 @@ REFUSED_BEFORE = Sentence(
     vi="Bên nhận đã từ chối văn bản này (02): không còn gì để thu hồi.",
     en="The receiver refused it (02): there is nothing to take back.",
 )
+#: What cannot be taken back any more, and why.
+_FINAL: dict[StatusCode | None, Sentence] = {
+    StatusCode.FINISHED: FINISHED,
+    StatusCode.REFUSED: REFUSED_BEFORE,
+}
 ASKED_BEFORE = Sentence(
     vi="Bên nhận đã được yêu cầu và chưa trả lời; không hỏi lần nữa.",
     en="The receiver was asked before and has not answered; it is not asked twice.",
@@ -116,6 +126,17 @@ class Context:
 def unseen(copy: Delivery) -> bool:
     """Whether the gateway can still take the copy back by itself."""
     return copy.state in _UNSEEN and copy.fetched_at is None
+
+
+def _waits(request: ChangeRequest, kind: RequestKind, withdrawn: Sequence[Delivery]) -> bool:
+    """Whether the receiver has been asked, or will be.
+
+    A request without a carrier never arrives, nor does one whose carrier is withdrawn just now: an
+    update asks the receivers that it takes off its list, and is a copy itself.
+    """
+    carrier_id = request.carrier_id
+    lost = carrier_id is None or any(copy.id == carrier_id for copy in withdrawn)
+    return request.kind is kind and not lost
 
 
 def plan_recall(
@@ -148,19 +169,19 @@ def recall_copies(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "recalled", WITHDRAWN, context)
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
     if not held:
         sentence = WITHDRAWN if any(unseen(copy) for copy in mine) else GONE
         _answer(plan, carrier, StatusCode.CHANGE_AGREED, sentence)
         return _pointless(carrier, "nothing-to-ask", sentence)
     copy = held[-1]
-    final = {StatusCode.FINISHED: FINISHED, StatusCode.REFUSED: REFUSED_BEFORE}
-    if copy.business_state in final:
-        sentence = final[copy.business_state]
+    if copy.business_state in _FINAL:
+        sentence = _FINAL[copy.business_state]
         _answer(plan, carrier, StatusCode.CHANGE_REFUSED, sentence)
         return _pointless(carrier, "cannot-be-recalled", sentence)
     asked = [one for one in pending if one.delivery_id == copy.id]
-    if any(one.kind is RequestKind.RECALL for one in asked):
+    withdrawn = [copy for copy in mine if unseen(copy)]
+    if any(_waits(one, RequestKind.RECALL, withdrawn) for one in asked):
         return _pointless(carrier, "asked-before", ASKED_BEFORE)
     _ask(plan, RequestKind.RECALL, copy, asked, carrier.id, context)
     return carrier
@@ -232,7 +253,7 @@ def _supersede(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "superseded", SUPERSEDED, context)
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
     if held and held[-1].business_state is not StatusCode.REFUSED:
         asked = [one for one in pending if one.delivery_id == held[-1].id]
         _ask(plan, kind, held[-1], asked, carrier_id, context)
@@ -249,13 +270,18 @@ def _take_off(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "recalled", WITHDRAWN, context)
+    withdrawn = [copy for copy in mine if unseen(copy)]
+    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+    if not held:
+        # With an older version still there, it would not be true that nobody saw the document.
+        for copy in withdrawn[-1:]:
             _answer(plan, copy, StatusCode.CHANGE_AGREED, WITHDRAWN)
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in _GONE]
-    final = (StatusCode.FINISHED, StatusCode.REFUSED)
-    if not held or held[-1].business_state in final:
         return
-    if not any(one.delivery_id == held[-1].id and one.kind is kind for one in pending):
-        plan.take_backs.append(TakeBack(held[-1], kind))
+    copy = held[-1]
+    if copy.business_state in _FINAL:
+        _answer(plan, copy, StatusCode.CHANGE_REFUSED, _FINAL[copy.business_state])
+    elif not any(one.delivery_id == copy.id and _waits(one, kind, withdrawn) for one in pending):
+        plan.take_backs.append(TakeBack(copy, kind))
 
 
 def ask_by(
@@ -313,7 +339,9 @@ def _ask(
 
 
 def _answer(plan: Plan, about: Delivery, code: StatusCode, sentence: Sentence) -> None:
-    plan.answers.append(GatewayAnswer(about.recipient, about.recipient_organ_id, code, sentence))
+    plan.answers.append(
+        GatewayAnswer(about.recipient, about.recipient_organ_id, code, sentence, about.document_pk)
+    )
 
 
 def _pointless(carrier: Delivery, code: str, sentence: Sentence) -> Delivery:
