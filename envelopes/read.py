@@ -251,7 +251,8 @@ def open_attachment(
 def _bare(content_id: str) -> str:
     """`content_id` without its ``cid:``."""
     text = content_id.strip(" \t\r\n")
-    return text[len(names.CID) :].strip() if text[:4].lower() == names.CID else text
+    # XML's white space only: other blanks are part of an id.
+    return text[len(names.CID) :].strip(" \t\r\n") if text[:4].lower() == names.CID else text
 
 
 def _header_of(root: Node) -> Node | None:
