@@ -116,6 +116,9 @@ class Accept:
         prepared = Prepared()
 
         async def record(tx: Transaction) -> Accepted | Refused | Missing:
+            refusal = await self._not_the_owner(tx, package, document, routes)
+            if refusal is not None:
+                return refusal
             known = await tx.lock_document(
                 package.sender,
                 document.subject_document_id,
@@ -128,7 +131,6 @@ class Accept:
             if first is not None:
                 return await self._repeat(tx, first, routes, submission.actor, now)
             refusal = await self._other_content(tx, known, package)
-            refusal = refusal or await self._not_the_owner(tx, known, package, document, routes)
             if refusal is not None:
                 return refusal
             version = known.version + 1
@@ -164,7 +166,6 @@ class Accept:
     async def _not_the_owner(
         self,
         tx: Transaction,
-        known: DocumentRecord,
         package: PackageRecord,
         document: Document,
         routes: RouteTable,
@@ -173,10 +174,14 @@ class Accept:
 
         A document that this gateway never carried may have gone another way: such a request is
         passed on, unless the DocumentId is known here as another sender's and does not name ours.
+        Asked before the document is locked, because locking makes it one of this sender's.
         """
-        if is_new_content(package.meaning) or known.version > 0:
+        if is_new_content(package.meaning):
             return None
         document_id = document.subject_document_id
+        known = await tx.find_document(package.sender, document_id)
+        if known is not None and known.version > 0:
+            return None
         owners = set(await tx.owners_of(document_id)) - {package.sender}
         if not owners or names_sender(document_id, package.sender, routes):
             return None

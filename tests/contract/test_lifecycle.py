@@ -168,6 +168,12 @@ async def test_recall_of_somebody_elses_document_is_a_security_event(gateway: Ga
     assert [event.type for event in events if event.type.startswith("security.")] == [
         "security.not-the-owner"
     ]
+    # The attempt did not make the document one of gamma's.
+    assert await look(gateway.database, lambda tx: tx.owners_of(sent.document_id)) == [
+        first.package.sender
+    ]
+    again = await gateway.refused(replace(take_back(sent, BETA), sender=foreign.sender), by=GAMMA)
+    assert again.kind is RefusalKind.NOT_THE_OWNER
 
 
 async def test_recall_racing_a_fetch_has_one_outcome(gateway: Gateway) -> None:
