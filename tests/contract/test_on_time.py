@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from envelopes.model import ResponseFor, StatusCode
+from adapters.calendars import Calendars
+from adapters.database import SqlDatabase
+from envelopes.model import VIETNAM_TIME, ResponseFor, StatusCode
 from routing.deadline_watch import watch_all
 from routing.deadlines import Deadline
 from tests.support.builders import ALPHA, BETA, document, look, report
-from tests.support.use_cases import Gateway, all_rows
+from tests.support.use_cases import Gateway, all_rows, open_gateway
 
 #: Friday 2026-03-06, 17:30 in Vietnam.
 FRIDAY_EVENING = datetime(2026, 3, 6, 10, 30, tzinfo=UTC)
@@ -45,6 +48,29 @@ async def test_received_on_friday_evening_counts_from_monday(
     limits = await limits_of(gateway, row.document_pk)
     assert limits["handling"].due_at == MONDAY_MORNING + timedelta(hours=2)
     assert set(limits) == {"receipt", "handling", "assign", "reply"}
+
+
+async def test_received_on_friday_evening_before_a_holiday(
+    database: SqlDatabase, tmp_path: Path
+) -> None:
+    """The real calendar: Friday 17:30, and Monday off for the Hùng kings, count as Tuesday 07:30.
+
+    Giỗ Tổ of 2026 (10/3 by the moon) is Sunday 26 April, so Monday 27 April is off in lieu.
+    """
+    gateway = await open_gateway(database, tmp_path, calendar=Calendars().of())
+    friday = datetime(2026, 4, 24, 17, 30, tzinfo=VIETNAM_TIME)
+    tuesday = datetime(2026, 4, 28, 7, 30, tzinfo=VIETNAM_TIME)
+    gateway.clock.now = friday
+    sent = await gateway.accepted(document(BETA, due_date=date(2026, 4, 29)))
+    await gateway.bring()
+    await gateway.fetch_and_confirm(BETA, sent.deliveries[0].id)
+    row = await gateway.now(sent.deliveries[0].id)
+    assert (row.delivered_at, row.legal_received_at) == (friday, tuesday)
+    assert sent.package.legal_sent_at == tuesday
+    limits = await limits_of(gateway, row.document_pk)
+    assert limits["handling"].due_at == tuesday + timedelta(hours=2)
+    assert limits["receipt"].due_at == tuesday.replace(hour=17, minute=0)
+    assert limits["reply"].due_at == tuesday.replace(day=29, hour=17, minute=0)
 
 
 async def test_reports_meet_the_limits_one_by_one(gateway: Gateway, delivered: str) -> None:

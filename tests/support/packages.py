@@ -72,6 +72,10 @@ def _document_head(
     number: str,
     notation: str,
     kind: str,
+    reason: str = "Văn bản mới",
+    due: str = "",
+    response_for: str = "",
+    business: str = "",
 ) -> str:
     to = "".join(_party("To", code, f"Cơ quan {code}") for code in recipients)
     inside = (
@@ -88,14 +92,16 @@ def _document_head(
         "<edXML:SignerInfo><edXML:Competence>TL. BỘ TRƯỞNG</edXML:Competence>"
         "<edXML:Position>Cục trưởng</edXML:Position>"
         "<edXML:FullName>Nguyễn Văn A</edXML:FullName></edXML:SignerInfo>\n"
+        f"{f'<edXML:DueDate>{due}</edXML:DueDate>' if due else ''}"
         f"<edXML:OtherInfo><edXML:Priority>{priority}</edXML:Priority></edXML:OtherInfo>\n"
+        f"{response_for}"
     )
     trace = (
         f"<edXML:TraceHeaderList><edXML:TraceHeader><edXML:OrganId>{escape(sender)}</edXML:OrganId>"
         "<edXML:Timestamp>2026/11/02 08:30:00</edXML:Timestamp></edXML:TraceHeader>\n"
         f"<edXML:Bussiness><edXML:BussinessDocType>{kind}</edXML:BussinessDocType>"
-        "<edXML:BussinessDocReason>Văn bản mới</edXML:BussinessDocReason>"
-        "<edXML:Paper>0</edXML:Paper></edXML:Bussiness></edXML:TraceHeaderList>\n"
+        f"<edXML:BussinessDocReason>{escape(reason)}</edXML:BussinessDocReason>"
+        f"<edXML:Paper>0</edXML:Paper>{business}</edXML:Bussiness></edXML:TraceHeaderList>\n"
         "</edXML:edXMLHeader>\n"
     )
     return _head(inside, trace)
@@ -139,9 +145,16 @@ def document(
     number: str = "1",
     notation: str = "CV-TEST",
     kind: str = "0",
+    reason: str = "Văn bản mới",
+    due: str = "",
+    response_for: str = "",
+    business: str = "",
     files: Iterable[File] = (),
 ) -> bytes:
-    """A document package; `kind` is BussinessDocType, `priority` 0 … 3 as QCVN 102 has it."""
+    """A document package; `kind` is BussinessDocType, `priority` 0 … 3 as QCVN 102 has it.
+
+    `response_for` and `business` are elements that `answers`, `receivers` and `replaces` write.
+    """
     files = list(files)
     parts = [
         _document_head(
@@ -153,6 +166,10 @@ def document(
             number=number,
             notation=notation,
             kind=kind,
+            reason=reason,
+            due=due,
+            response_for=response_for,
+            business=business,
         ),
         _manifest([(file.name, file.content_type) for file in files]),
     ]
@@ -163,6 +180,42 @@ def document(
             parts.append(base64.b64encode(file.content).decode("ascii") + _ATTACHMENT_END)
         parts.append("</AttachmentEncoded>\n")
     return ("".join(parts) + "</edXML>\n").encode("utf-8")
+
+
+def answers(document_sender: str, document_id: str) -> str:
+    """The element of a document that answers another."""
+    return (
+        f"<edXML:ResponseFor><edXML:OrganId>{escape(document_sender)}</edXML:OrganId>"
+        "<edXML:Code>1/CV-TEST</edXML:Code>"
+        f"<edXML:DocumentId>{escape(document_id)}</edXML:DocumentId>"
+        "<edXML:PromulgationDate>2026/11/02</edXML:PromulgationDate></edXML:ResponseFor>\n"
+    )
+
+
+def receivers(*, added: Sequence[str] = (), removed: Sequence[str] = ()) -> str:
+    """The element of an update that changes who receives the document."""
+    listed = [*((code, "0") for code in added), *((code, "1") for code in removed)]
+    items = "".join(
+        f"<edXML:Receiver><edXML:OrganId>{escape(code)}</edXML:OrganId>"
+        f"<edXML:ReceiverType>{kind}</edXML:ReceiverType></edXML:Receiver>"
+        for code, kind in listed
+    )
+    return (
+        "<edXML:BussinessDocumentInfo><edXML:DocumentInfo>1</edXML:DocumentInfo>"
+        "<edXML:DocumentReceiver>1</edXML:DocumentReceiver>"
+        f"<edXML:ReceiverList>{items}</edXML:ReceiverList></edXML:BussinessDocumentInfo>"
+    )
+
+
+def replaces(holders: Sequence[str], *document_ids: str) -> str:
+    """The element of a document that takes the place of others, and who had those."""
+    codes = "".join(f"<edXML:OrganId>{escape(code)}</edXML:OrganId>" for code in holders)
+    items = "".join(
+        f"<edXML:ReplacementInfo><edXML:DocumentId>{escape(one)}</edXML:DocumentId>"
+        f"<edXML:OrganIdList>{codes}</edXML:OrganIdList></edXML:ReplacementInfo>"
+        for one in document_ids
+    )
+    return f"<edXML:ReplacementInfoList>{items}</edXML:ReplacementInfoList>"
 
 
 def status(

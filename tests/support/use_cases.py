@@ -130,14 +130,19 @@ class Gateway:
     """All use cases on one database."""
 
     def __init__(
-        self, database: SqlDatabase, payloads: DiskPayloads, world: World, clock: Clock
+        self,
+        database: SqlDatabase,
+        payloads: DiskPayloads,
+        world: World,
+        clock: Clock,
+        calendar: WorkingCalendar = CALENDAR,
     ) -> None:
         self.database, self.payloads, self.world, self.clock = database, payloads, world, clock
         self.routes = world.routes
         self.broker = ListBroker()
         fair_clock = FairClock()
         reports = GatewayReports(payloads, GatewayIdentity(), new_id, fair_clock)
-        self.on_time = OnTime(lambda _: CALENDAR, Limits(), new_id)
+        self.on_time = OnTime(lambda _: calendar, Limits(), new_id)
         self.accept = Accept(database, reports, fair_clock, new_id, self.on_time)
         self.dead_letters = DeadLetters(database, reports)
 
@@ -233,10 +238,16 @@ class Gateway:
         return b"".join([block async for block in self.payloads.open(digest)])
 
 
-async def open_gateway(database: SqlDatabase, folder: Path, *, kind: str = "pull") -> Gateway:
+async def open_gateway(
+    database: SqlDatabase,
+    folder: Path,
+    *,
+    kind: str = "pull",
+    calendar: WorkingCalendar = CALENDAR,
+) -> Gateway:
     """A gateway with the little world registered."""
     world = await settle_world(database, kind=kind)
-    return Gateway(database, DiskPayloads(folder), world, Clock())
+    return Gateway(database, DiskPayloads(folder), world, Clock(), calendar)
 
 
 async def all_rows(database: SqlDatabase) -> tuple[list[Delivery], list[Event]]:
