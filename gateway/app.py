@@ -35,6 +35,7 @@ from routing.lanes import FairClock
 from routing.on_time import OnTime
 from routing.ports import Broker, DatabaseUnavailable
 from routing.working_time import WorkingCalendar
+from schemas.catalogue import load_schemas
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +81,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
 
     Raises `DatabaseProblem`, `DatabaseUnavailable` or OSError when it cannot be done.
     """
+    load_schemas()
     database: SqlDatabase = await open_database(
         settings.effective_database_url,
         allow_unsafe=settings.database_allow_unsafe,

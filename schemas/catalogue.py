@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ Kind = Literal["document", "status"]
 
 _FOLDER = Path(__file__).parent
 _QCVN_102 = _FOLDER / "qcvn_102"
+#: libxml2 makes its table of built-in types with the first schema, unprotected, and lxml lets
+#: other threads run meanwhile: two first schemas at once leave a broken table, or no process.
+_building = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,8 @@ class CodeEntry:
 @cache
 def fast_schema(kind: Kind) -> etree.XMLSchema:
     """The schema of `kind` for libxml2: a quick yes or no for every package."""
-    return etree.XMLSchema(file=str(_QCVN_102 / f"{kind}.xsd"))
+    with _building:
+        return etree.XMLSchema(file=str(_QCVN_102 / f"{kind}.xsd"))
 
 
 @cache
@@ -51,13 +56,20 @@ def explaining_schema(kind: Kind) -> xmlschema.XMLSchema:
     """
     import xmlschema  # a tenth of a second, and needed only once a package is wrong
 
-    return xmlschema.XMLSchema(
-        str(_QCVN_102 / f"{kind}.xsd"),
-        base_url=str(_QCVN_102),
-        allow="sandbox",
-        defuse="always",
-        use_location_hints=False,
-    )
+    with _building:
+        return xmlschema.XMLSchema(
+            str(_QCVN_102 / f"{kind}.xsd"),
+            base_url=str(_QCVN_102),
+            allow="sandbox",
+            defuse="always",
+            use_location_hints=False,
+        )
+
+
+def load_schemas() -> None:
+    """Build what every package needs now, so that the first ones do not wait for it."""
+    fast_schema("document")
+    fast_schema("status")
 
 
 @cache
