@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from envelopes.compose import compose_bytes
 from envelopes.content_types import ZIP_KINDS
 from envelopes.model import Attachment, Document, SignatureForm
-from envelopes.read import open_attachment, read_package
+from envelopes.read import read_package
 from tests.support import make_corpus
 from tests.unit.envelopes.packages import SAMPLES, corpus, good_bytes, good_document
 
@@ -145,17 +143,3 @@ def test_packages_of_the_national_toolkit_are_accepted() -> None:
         if isinstance(result.package, Document) and path not in ours:
             files = result.package.attachments
             assert [(file.wrapped, file.size) for file in files] == [(True, 388347)], path.name
-
-
-def test_a_content_id_of_odd_blanks_is_found_again() -> None:
-    """U+0085 is a blank to Python and none to XML: the file of such an id can be opened."""
-    document, contents = good_document("file-plain-pdf")
-    old = _only_file("file-plain-pdf")
-    file = replace(old, content_id="\x85")
-    odd = replace(
-        document,
-        attachments=(file,),
-        references=tuple(replace(one, content_id="\x85") for one in document.references),
-    )
-    wire = compose_bytes(odd, {"\x85": contents[old.content_id]})
-    assert b"".join(open_attachment([wire], "cid:\x85")) == contents[old.content_id]
