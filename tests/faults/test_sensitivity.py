@@ -16,14 +16,14 @@ from tests.faults.checker import Got, History, Report, check, contradictions
 from tests.faults.workload import CODES, Workload, package
 from tests.support.agency_client import Answer
 from tests.support.mutants import CRASHED
-from tests.support.servers import Postgres
+from tests.support.servers import Postgres, wait_until
 from tests.support.service import SERVE, GatewayProcess, Site
 
 pytestmark = pytest.mark.fault
 
 MUTANT = (sys.executable, "-m", "tests.support.mutants")
 #: Seconds after which a copy counts as lost; a healthy gateway needs a fraction of one.
-SOON = 4.0
+SOON = 3.0
 Show = Callable[[Report], None]
 
 
@@ -80,6 +80,9 @@ def test_without_unique_keys_it_doubles(
         postgres_server.sql(f'ALTER TABLE packages DROP CONSTRAINT "{key}"', name)
     mutants = ("--mutant", "no-unique-key")
     with crashed(production, history, mutants, "accept-commit", (*MUTANT, *mutants)):
+        wait_until(
+            lambda: all(len(history.fetched.get(who, ())) > 1 for who in CODES), 20, "both copies"
+        )
         truth = contradictions(production, postgres_server)
         report = check(history, "mutant: no unique key", seed, {"accept-commit": 1}, truth)
         show(report)
