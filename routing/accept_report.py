@@ -148,7 +148,7 @@ class AcceptReport:
         mine = await copies_of(tx, document_pk, towards.recipient)
         pending = await pending_of(tx, document_pk)
         plan = Plan()
-        if mine and towards.state is not TransportState.RETURNED:
+        if mine:
             towards = recall_copies(plan, mine, pending, towards, context)
         missing = prepared.missing(plan)
         if missing is not None:

@@ -149,7 +149,8 @@ def plan_recall(
     plan = Plan()
     for carrier in carriers:
         mine = [copy for copy in copies if copy.recipient == carrier.recipient]
-        if not copies or carrier.state is TransportState.RETURNED:
+        unreachable = carrier.state is TransportState.RETURNED
+        if not copies or (unreachable and not mine):
             plan.deliveries.append(carrier)
         elif not mine:
             plan.deliveries.append(_pointless(carrier, "never-sent", NEVER_SENT))
@@ -174,6 +175,9 @@ def recall_copies(
         sentence = WITHDRAWN if any(unseen(copy) for copy in mine) else GONE
         _answer(plan, carrier, StatusCode.CHANGE_AGREED, sentence)
         return _pointless(carrier, "nothing-to-ask", sentence)
+    if carrier.state is TransportState.RETURNED:
+        # There is no way to this receiver any more: nobody can be asked.
+        return carrier
     copy = held[-1]
     if copy.business_state in _FINAL:
         sentence = _FINAL[copy.business_state]
@@ -346,6 +350,8 @@ def _answer(plan: Plan, about: Delivery, code: StatusCode, sentence: Sentence) -
 
 def _pointless(carrier: Delivery, code: str, sentence: Sentence) -> Delivery:
     """A delivery of a request that need not travel: final from the start."""
+    if carrier.state is TransportState.RETURNED:
+        return carrier
     return replace(
         carrier, state=TransportState.WITHDRAWN, ring_at=None, reason=Reason(code, sentence)
     )

@@ -17,7 +17,16 @@ from envelopes.model import (
 from routing.pull import Fetched, fetch
 from routing.records import DOCUMENT, Delivery, PackageRecord
 from routing.states import TransportState
-from tests.support.builders import ALPHA, BETA, GAMMA, document, look, report
+from tests.support.builders import (
+    ALPHA,
+    BETA,
+    GAMMA,
+    agency,
+    document,
+    look,
+    report,
+    route_table,
+)
 from tests.support.life_changes import scene
 from tests.support.use_cases import Gateway
 
@@ -90,7 +99,7 @@ async def test_a_request_that_an_operator_stopped_can_be_made_again(gateway: Gat
     assert [one.summary["description"] for one in await listed(gateway, BETA)] == [
         "Gửi nhầm, lần hai"
     ]
-    (asked,) = (await scene(gateway.database)).pending(copy.id)
+    (asked,) = (await scene(gateway)).pending(copy.id)
     assert asked["carrier_id"] == again.deliveries[0].id
 
 
@@ -209,7 +218,7 @@ async def test_two_equal_requests_in_one_second_have_a_carrier(gateway: Gateway)
     )
     changed = replace(update(sent, BETA, removed=GAMMA), subject="Bản sửa lần hai")
     await gateway.accepted(changed)
-    now = await scene(gateway.database)
+    now = await scene(gateway)
     (asked,) = now.pending(copy.id)
     assert asked["carrier_id"] in now.deliveries
     assert now.packages[now.deliveries[asked["carrier_id"]].package_id].kind != DOCUMENT
@@ -233,5 +242,32 @@ async def test_a_request_lost_with_its_update_is_made_again(gateway: Gateway) ->
     await gateway.accepted(update(sent, GAMMA, removed=GAMMA))
     recall = await gateway.accepted(revocation(sent, GAMMA))
     assert [one.meaning for one in await listed(gateway, GAMMA)] == ["1"]
-    (asked,) = (await scene(gateway.database)).pending(copy.id)
+    (asked,) = (await scene(gateway)).pending(copy.id)
     assert asked["carrier_id"] == recall.deliveries[0].id
+
+
+async def test_recall_from_a_receiver_without_a_way(gateway: Gateway) -> None:
+    """The agency left the directory: its unseen copies are withdrawn all the same."""
+    documents = [document(BETA, number=number) for number in (1, 2)]
+    copies = [(await handed_over(gateway, sent))[0] for sent in documents]
+    world = gateway.world
+    gateway.routes = route_table([agency(ALPHA), agency(GAMMA)], [world.alpha, world.gamma])
+    await gateway.accepted(revocation(documents[0], BETA))
+    await gateway.accepted(take_back(documents[1], BETA))
+    for copy in copies:
+        assert (await gateway.now(copy.id)).state is TransportState.WITHDRAWN
+    assert await gateway.inbox(BETA) == []
+    told = [(one.meaning, one.document_id) for one in await listed(gateway, ALPHA)]
+    assert {("15", sent.document_id) for sent in documents} <= set(told)
+
+
+async def test_a_request_without_a_way_is_not_pending(gateway: Gateway) -> None:
+    """The agency has its copy and left the directory: nobody is asked, nothing waits for ever."""
+    sent = document(BETA)
+    (copy,) = await handed_over(gateway, sent, BETA)
+    world = gateway.world
+    gateway.routes = route_table([agency(ALPHA), agency(GAMMA)], [world.alpha, world.gamma])
+    for asked in (revocation(sent, BETA), take_back(sent, BETA)):
+        accepted = await gateway.accepted(asked)
+        assert accepted.deliveries[0].state is TransportState.RETURNED
+    assert (await gateway.now(copy.id)).change_state is None
