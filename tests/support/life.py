@@ -269,6 +269,13 @@ class Life(RuleBasedStateMachine):
     def everything_holds(self) -> None:
         """One delivery each; no state without its events; nothing twice in a list."""
         rows, events = self.do(all_rows(self.gateway.database))
+        inboxes = {agency: self._waiting(agency) for agency in (ALPHA, BETA, GAMMA)}
+        self.check(rows, events, inboxes)
+
+    def check(
+        self, rows: list[Delivery], events: list[Event], inboxes: dict[str, list[Delivery]]
+    ) -> None:
+        """What must hold, of everything in the database and the three inboxes."""
         pairs = [(row.package_id, row.recipient) for row in rows]
         assert len(pairs) == len(set(pairs))
         by_id = {row.id: row for row in rows}
@@ -282,8 +289,8 @@ class Life(RuleBasedStateMachine):
             rings = row.state in (TransportState.ACCEPTED, TransportState.QUEUED)
             assert rings or row.ring_at is None, row
             assert row.state is not TransportState.ACCEPTED or row.ring_at is not None, row
-        for agency in (ALPHA, BETA, GAMMA):
-            listed = [row.id for row in self._waiting(agency)]
+        for agency, waiting in inboxes.items():
+            listed = [row.id for row in waiting]
             assert len(listed) == len(set(listed))
             mine = self.gateway.world.of(agency).id
             assert all(by_id[one].connection_id == mine for one in listed)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
+from sqlalchemy import Table
 
-from adapters.database import SqlDatabase, rows
+from adapters.database import rows
 from adapters.database.lifecycle_tables import change_requests
-from adapters.database.tables import packages
+from adapters.database.tables import deliveries, events, packages
 from adapters.database.transaction import SqlTransaction
 from envelopes.model import (
     Business,
@@ -30,12 +32,13 @@ from routing.states import TransportState
 from routing.submission import Accepted, Refused
 from tests.support.builders import ALPHA, BETA, GAMMA, document, report
 from tests.support.life import AT_REST, Life
-from tests.support.use_cases import all_rows
+from tests.support.use_cases import Gateway
 
 #: A copy in these states never came to its receiver, or came back.
 GONE = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
 RECEIVERS = st.sampled_from([BETA, GAMMA])
 SOME = st.lists(RECEIVERS, min_size=1, unique=True)
+ANSWERS = st.sampled_from([StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED])
 #: Documents of one life.
 MOST = 4
 WORDS = st.sampled_from(["nhầm", "sai"])
@@ -49,6 +52,7 @@ class Scene:
     events: list[Event]
     packages: dict[str, PackageRecord]
     requests: list[dict[str, Any]]
+    inboxes: dict[str, list[Delivery]]
 
     def contents(self, recipient: str = "", document_id: str = "") -> list[Delivery]:
         """Copies of documents (their revocations are none), by version."""
@@ -70,22 +74,29 @@ class Scene:
         ]
 
 
-async def scene(database: SqlDatabase) -> Scene:
+async def scene(gateway: Gateway) -> Scene:
     """Read it all; the databases of these tests are small."""
-    found, events = await all_rows(database)
 
     async def read(tx: Transaction) -> Scene:
         assert isinstance(tx, SqlTransaction)
-        accepted = (await tx.connection.execute(packages.select())).mappings().all()
-        asked = (await tx.connection.execute(change_requests.select())).mappings().all()
+
+        async def every(table: Table, by: str) -> Sequence[Any]:
+            found = await tx.connection.execute(table.select().order_by(table.c[by]))
+            return found.mappings().all()
+
+        inboxes = {}
+        for agency in (ALPHA, BETA, GAMMA):
+            items = await tx.inbox(gateway.world.of(agency).id, None, 1000)
+            inboxes[agency] = [item.delivery for item in items]
         return Scene(
-            {row.id: row for row in found},
-            events,
-            {row["id"]: rows.package_of(row) for row in accepted},
-            [dict(row) for row in asked],
+            {row["id"]: rows.delivery_of(row) for row in await every(deliveries, "id")},
+            [rows.event_of(row) for row in await every(events, "seq")],
+            {row["id"]: rows.package_of(row) for row in await every(packages, "id")},
+            [dict(row) for row in await every(change_requests, "id")],
+            inboxes,
         )
 
-    return await database.read(read)
+    return await gateway.database.read(read)
 
 
 class LifeWithChanges(Life):
@@ -94,7 +105,20 @@ class LifeWithChanges(Life):
     at_rest: ClassVar[set[TransportState]] = AT_REST | {TransportState.WITHDRAWN}
 
     def _scene(self) -> Scene:
-        return self.do(scene(self.gateway.database))
+        return self.do(scene(self.gateway))
+
+    @initialize(target=Life.documents)
+    def one_has_it(self) -> Document:
+        """A document that one of two receivers has, and one has not: where changes begin."""
+        sent = self._send([BETA, GAMMA], urgent=False)
+        self.take_everything(BETA)
+        return sent
+
+    def _send(self, recipients: list[str], urgent: bool) -> Document:
+        self.number += 1
+        sent = document(*recipients, number=self.number, priority=int(urgent))
+        self.answers[sent.document_id.encode()] = self.do(self.gateway.accepted(sent))
+        return sent
 
     # --- senders ---
 
@@ -102,28 +126,34 @@ class LifeWithChanges(Life):
     @rule(target=Life.documents, recipients=SOME, urgent=st.booleans())
     def new_document(self, recipients: list[str], urgent: bool) -> Document:
         """Few documents, so that much happens to each."""
-        self.number += 1
-        sent = document(*recipients, number=self.number, priority=int(urgent))
-        self.answers[sent.document_id.encode()] = self.do(self.gateway.accepted(sent))
-        return sent
+        return self._send(recipients, urgent)
 
-    @rule(sent=Life.documents, some=SOME, everybody=st.booleans(), words=WORDS)
-    def revoke(self, sent: Document, some: list[str], everybody: bool, words: str) -> None:
+    @rule(sent=Life.documents, some=SOME, everybody=st.booleans(), late=st.booleans(), words=WORDS)
+    def revoke(
+        self, sent: Document, some: list[str], everybody: bool, late: bool, words: str
+    ) -> None:
         """A revocation package to all recipients, or to some agencies."""
         recipients = sent.recipients if everybody else document(*some).recipients
         business = Business(BusinessDocType.REVOCATION, reason=f"Ban hành {words}")
         answer = self.do(
             self.gateway.accepted(replace(sent, recipients=recipients, business=business))
         )
+        self._late_copy(sent, late)
         for party in recipients:
             self._was_recalled(sent, party.organ_id, answer)
 
-    @rule(sent=Life.documents, recipient=RECEIVERS, words=WORDS)
-    def take_back(self, sent: Document, recipient: str, words: str) -> None:
+    def _late_copy(self, sent: Document, late: bool) -> None:
+        """Another part of the sender's system has not noticed, and hands the first version in."""
+        if late:
+            assert self.do(self.gateway.accepted(sent)).repeated
+
+    @rule(sent=Life.documents, recipient=RECEIVERS, late=st.booleans(), words=WORDS)
+    def take_back(self, sent: Document, recipient: str, late: bool, words: str) -> None:
         """Status 13 about one recipient, who may have no part in it."""
         told = report(StatusCode.TAKE_BACK, sent, sender=ALPHA, description=f"Gửi {words}")
         told = replace(told, response_for=replace(told.response_for, organ_id=recipient))
         answer = self.do(self.gateway.submit(told))
+        self._late_copy(sent, late)
         if isinstance(answer, Accepted):
             self._was_recalled(sent, recipient, answer)
         else:
@@ -150,10 +180,17 @@ class LifeWithChanges(Life):
         some=SOME,
         removed=st.none() | RECEIVERS,
         added=st.none() | RECEIVERS,
+        late=st.booleans(),
         words=WORDS,
     )
     def update(
-        self, sent: Document, some: list[str], removed: str | None, added: str | None, words: str
+        self,
+        sent: Document,
+        some: list[str],
+        removed: str | None,
+        added: str | None,
+        late: bool,
+        words: str,
     ) -> None:
         """A new version; perhaps somebody is taken off the list of receivers, or put on it."""
         listed = {code: kind for code, kind in ((added, "0"), (removed, "1")) if code}
@@ -167,6 +204,7 @@ class LifeWithChanges(Life):
             ),
         )
         answer = self.do(self.gateway.accepted(changed))
+        self._late_copy(sent, late)
         if removed is not None:
             self._was_recalled(sent, removed, answer)
 
@@ -225,11 +263,32 @@ class LifeWithChanges(Life):
             self.do(self.gateway.fetch_and_confirm(agency, row.id))
             self.confirmed.add(row.id)
 
-    @rule(
-        sent=Life.documents,
-        agency=RECEIVERS,
-        code=st.sampled_from([StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED]),
-    )
+    @rule(place=st.integers(0, 3), code=ANSWERS)
+    def answer_what_was_asked(self, place: int, code: StatusCode) -> None:
+        """A receiver answers one of the requests that wait; about that document none is left."""
+        now = self._scene()
+        waiting = [one for one in now.requests if one["state"] == "pending"]
+        if not waiting:
+            return
+        copy = now.deliveries[waiting[min(place, len(waiting) - 1)]["delivery_id"]]
+        about = replace(document(), document_id=now.packages[copy.package_id].document_id)
+        agency = copy.recipient_organ_id
+        told = report(code, about, sender=agency, description=f"{code} {len(now.events)}")
+        self.do(self.gateway.accepted(told, by=agency))
+        after = [one for one in self._scene().requests if one["state"] == "pending"]
+        assert len(after) < len(waiting)
+
+    @rule(sent=Life.documents, agency=RECEIVERS)
+    def give_back(self, sent: Document, agency: str) -> None:
+        """An operator returns what an agency has not confirmed, or its sender's request to it."""
+        now = self._scene()
+        for row in now.deliveries.values():
+            about = now.packages[row.package_id].document_id
+            if row.recipient_organ_id == agency and about == sent.document_id:
+                letters, routes = self.gateway.dead_letters, self.gateway.routes
+                self.do(letters.give_back(row.id, "an", "vì", routes, self.gateway.clock()))
+
+    @rule(sent=Life.documents, agency=RECEIVERS, code=ANSWERS)
     def answer(self, sent: Document, agency: str, code: StatusCode) -> None:
         """15 or 16, asked for or not."""
         told = report(code, sent, sender=agency, description=f"{code} {self.number}")
@@ -246,22 +305,23 @@ class LifeWithChanges(Life):
         """A recipient of any version, or one who is none, says what it did with a document."""
         told = report(code, sent, sender=agency, description=f"{code} {self.number}")
         answer = self.do(self.gateway.submit(told, by=agency))
-        if not any(
-            row.recipient_organ_id == agency and self._is_about(row, sent)
-            for row in self._scene().deliveries.values()
-        ):
+        now = self._scene()
+        sent_to = {
+            row.recipient_organ_id
+            for row in now.deliveries.values()
+            if now.packages[row.package_id].kind == DOCUMENT
+            and now.packages[row.package_id].document_id == sent.document_id
+        }
+        if agency not in sent_to:
             assert isinstance(answer, Refused)
-
-    def _is_about(self, row: Delivery, sent: Document) -> bool:
-        package = self._scene().packages[row.package_id]
-        return package.kind == DOCUMENT and package.document_id == sent.document_id
 
     # --- what must hold ---
 
     @invariant()
-    def changes_hold(self) -> None:
+    def everything_holds(self) -> None:
         """The log tells every state; requests and copies agree; nobody sees what was taken back."""
         now = self._scene()
+        self.check(list(now.deliveries.values()), now.events, now.inboxes)
         log = Replay()
         for event in now.events:
             log.take(event)
@@ -282,7 +342,7 @@ class LifeWithChanges(Life):
         assert {one["carrier_id"] for one in now.requests} <= now.deliveries.keys()
 
     def _withdrawn_was_never_seen(self, now: Scene) -> None:
-        listed = {row.id for agency in (ALPHA, BETA, GAMMA) for row in self._waiting(agency)}
+        listed = {row.id for waiting in now.inboxes.values() for row in waiting}
         told = {
             (package.document_pk, package.summary["about"])
             for package in now.packages.values()
