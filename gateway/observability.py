@@ -62,6 +62,9 @@ def configure_logging(log_format: str, level: str) -> None:
     )
     # Libraries speak through the standard logging; only what matters, and never DEBUG (signxml
     # would print whole documents).
+    # The broker adapter says itself when the broker is away; the libraries would say it again.
+    for name in ("aiormq", "aio_pika"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
 
 

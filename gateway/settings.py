@@ -6,7 +6,9 @@ that, so the two cannot drift apart. An unknown key is refused by name.
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -168,7 +170,7 @@ class Settings(BaseSettings):
         description="How often the relay looks for work that other processes recorded.",
     )
     relay_claim_seconds: float = Field(
-        60.0,
+        20.0,
         ge=0.1,
         description="How long doorbells that a relay was about to ring wait for it if it dies.",
     )
@@ -227,11 +229,31 @@ class SettingsProblem(Exception):
     """The settings cannot be used; one line per fault, naming the key and where it was set."""
 
 
+#: Names of the environment that the command line reads for itself.
+_COMMAND_LINE = {"URL", "TOKEN", "LANG", "CONFIG", "OPERATOR"}
+
+
+def unknown_names(environment: Iterable[str]) -> list[str]:
+    """``LIENTHONG_…`` names that mean nothing: most likely slips of the pen."""
+    known = {name.upper() for name in Settings.model_fields} | _COMMAND_LINE
+    prefix = "LIENTHONG_"
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(prefix) and name.removeprefix(prefix) not in known
+    )
+
+
 def load_settings(config: Path | None = None) -> Settings:
     """The settings from a TOML file (if given) and the environment.
 
-    Raises `SettingsProblem` with one line per fault.
+    Raises `SettingsProblem` with one line per fault; an unknown LIENTHONG_ name is one.
     """
+    slips = unknown_names(os.environ)
+    if slips:
+        known = ", ".join(sorted(f"LIENTHONG_{name.upper()}" for name in Settings.model_fields))
+        lines = [f"{name}: there is no such setting (in the environment)" for name in slips]
+        raise SettingsProblem("\n".join([*lines, f"known are: {known}"]))
     if config is None:
         return _build(Settings, "the environment")
     try:

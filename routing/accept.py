@@ -14,8 +14,9 @@ from datetime import datetime
 from envelopes.findings import Finding, refused
 from envelopes.model import VIETNAM_TIME, BusinessDocType, Document, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
+from identifiers.organ_id import OrganId
 from routing.accept_report import AcceptReport
-from routing.change_step import ChangeStep, Missing, Prepared, is_content, names_sender
+from routing.change_step import ChangeStep, Missing, Prepared, is_content, owner_finding
 from routing.gateway_reports import (
     About,
     GatewayReports,
@@ -79,8 +80,8 @@ class Accept:
         if wrong is not None:
             await self._security_event(submission, wrong, now)
             return Refused(RefusalKind.NOT_THE_SENDER, (wrong, *findings))
-        await submission.spooled.keep()
         if isinstance(package, StatusReport):
+            await submission.spooled.keep()
             return await self._accept_report.submit(submission, package, routes, now)
         return await self._submit_document(submission, package, routes, now)
 
@@ -110,8 +111,14 @@ class Accept:
     ) -> Accepted | Refused:
         chosen, found = recipient_routes(document, routes, now)
         package = self._package(submission, document, routes, tuple(found), now)
+        foreseen, known_before = await self._look_first(package, document, routes)
+        if foreseen is not None:
+            return await self._refused(submission, foreseen, now)
+        if not known_before:
+            # Only what will be recorded is worth its place on the disk.
+            await submission.spooled.keep()
         deliveries = self._deliveries(package, chosen, now)
-        issued = await self._refusals(package, deliveries, routes, now)
+        issued = [] if known_before else await self._refusals(package, deliveries, routes, now)
         context = self._changes.context(package, submission.actor, document.business.reason, now)
         prepared = Prepared()
 
@@ -159,9 +166,31 @@ class Accept:
                 context,
             )
             outcome = await self._database.write(record)
-        if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
-            await self._security_event(submission, outcome.findings[0], now, "not-the-owner")
+        if isinstance(outcome, Refused):
+            return await self._refused(submission, outcome, now)
         return outcome
+
+    async def _refused(self, submission: Submission, refusal: Refused, now: datetime) -> Refused:
+        """The refusal; an attempt on another's document is written down first."""
+        if refusal.kind is RefusalKind.NOT_THE_OWNER:
+            await self._security_event(submission, refusal.findings[0], now, "not-the-owner")
+        return refusal
+
+    async def _look_first(
+        self, package: PackageRecord, document: Document, routes: RouteTable
+    ) -> tuple[Refused | None, bool]:
+        """Whether it will be refused, and whether it is known: judged again under the lock."""
+
+        async def look(tx: Transaction) -> tuple[Refused | None, bool]:
+            if await tx.find_package(package.sender, package.digest) is not None:
+                return None, True
+            refusal = await self._not_the_owner(tx, package, document, routes)
+            known = await tx.find_document(package.sender, document.subject_document_id)
+            if refusal is None and known is not None:
+                refusal = await self._other_content(tx, known, package)
+            return refusal, False
+
+        return await self._database.read(look)
 
     async def _not_the_owner(
         self,
@@ -172,26 +201,18 @@ class Accept:
     ) -> Refused | None:
         """Recalling or updating somebody else's document (lifecycle, "Recall").
 
-        A document that this gateway never carried may have gone another way: such a request is
-        passed on, unless the DocumentId is known here as another sender's and does not name ours.
         Asked before the document is locked, because locking makes it one of this sender's.
         """
         if is_new_content(package.meaning):
             return None
-        document_id = document.subject_document_id
-        known = await tx.find_document(package.sender, document_id)
-        if known is not None and known.version > 0:
-            return None
-        owners = set(await tx.owners_of(document_id)) - {package.sender}
-        if not owners or names_sender(document_id, package.sender, routes):
-            return None
-        finding = make(
-            "RECALL-OWNER",
-            element=document_id,
-            found=package.sender_organ_id,
-            allowed=", ".join(sorted(owners)),
+        finding = await owner_finding(
+            tx,
+            document.subject_document_id,
+            package.sender,
+            package.sender_organ_id,
+            routes,
         )
-        return Refused(RefusalKind.NOT_THE_OWNER, (finding,))
+        return Refused(RefusalKind.NOT_THE_OWNER, (finding,)) if finding else None
 
     def _legal_time(self, submission: Submission, now: datetime) -> datetime | None:
         on_time = self._on_time
@@ -210,7 +231,7 @@ class Accept:
             id=self._new_id(),
             kind=DOCUMENT,
             sender=routes.key_of_text(document.sender.organ_id),
-            sender_organ_id=document.sender.organ_id,
+            sender_organ_id=str(OrganId.of(document.sender.organ_id)),
             sender_name=document.sender.organ_name,
             connection_id=submission.connection.id,
             document_pk=None,
@@ -230,7 +251,9 @@ class Accept:
     def _deliveries(
         self, package: PackageRecord, chosen: list[RecipientRoute], now: datetime
     ) -> list[Delivery]:
-        keys = self._fair_clock.keys(package.sender, package.lane, len(chosen), now)
+        # Turns are between connections: a sub-unit's code of one's own gives no further turn.
+        who = package.connection_id or package.sender
+        keys = self._fair_clock.keys(who, package.lane, len(chosen), now)
         deliveries = []
         for recipient, fair_key in zip(chosen, keys, strict=True):
             routed = recipient.route.kind is RouteKind.ROUTED

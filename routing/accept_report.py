@@ -14,13 +14,14 @@ from datetime import datetime
 from envelopes.findings import Finding, Severity
 from envelopes.model import VIETNAM_TIME, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
+from identifiers.organ_id import OrganId
 from routing.change_requests import answer_requests
 from routing.change_step import (
     ChangeStep,
     Missing,
     Prepared,
     copies_of,
-    names_sender,
+    owner_finding,
     pending_of,
     spoken_of,
 )
@@ -29,7 +30,17 @@ from routing.lanes import FairClock, Lane
 from routing.lifecycle import Context, Plan, recall_copies
 from routing.on_time import OnTime
 from routing.ports import Database, Transaction
-from routing.records import DOCUMENT, STATUS, Change, Delivery, Event, PackageRecord, Reason, change
+from routing.records import (
+    DOCUMENT,
+    STATUS,
+    Change,
+    Delivery,
+    Event,
+    PackageRecord,
+    Reason,
+    can_have,
+    change,
+)
 from routing.route_table import RouteKind, RouteTable
 from routing.states import (
     Acknowledged,
@@ -88,8 +99,11 @@ class AcceptReport:
                 return Accepted(first, tuple(rows), first.findings, repeated=True)
             document = await tx.find_document(owner, report.response_for.document_id)
             if document is None:
-                if by_sender and await self._is_anothers(tx, package, routes):
-                    return _not_the_owner(report)
+                anothers = by_sender and await owner_finding(
+                    tx, package.document_id, package.sender, package.sender_organ_id, routes
+                )
+                if anothers:
+                    return Refused(RefusalKind.NOT_THE_OWNER, (anothers,))
                 unknown = make(
                     "STATUS-FOREIGN-DOCUMENT",
                     element="MessageHeader/ResponseFor/DocumentId",
@@ -100,7 +114,7 @@ class AcceptReport:
             reported = await tx.deliveries_of_document(
                 document.pk, reporter, kind=DOCUMENT, lock=True
             )
-            if not reported:
+            if not any(can_have(one) for one in reported):
                 return self._not_a_recipient(report)
             row = await spoken_of(tx, reported)
             told = replace(package, document_pk=document.pk, lane=row.lane)
@@ -127,13 +141,6 @@ class AcceptReport:
         if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
             await self._database.write(_security(submission, outcome, now))
         return outcome
-
-    async def _is_anothers(
-        self, tx: Transaction, package: PackageRecord, routes: RouteTable
-    ) -> bool:
-        """Whether a document to be taken back is known as somebody else's."""
-        owners = set(await tx.owners_of(package.document_id)) - {package.sender}
-        return bool(owners) and not names_sender(package.document_id, package.sender, routes)
 
     async def _take_back(
         self,
@@ -207,7 +214,7 @@ class AcceptReport:
             id=self._new_id(),
             kind=STATUS,
             sender=routes.key_of_text(report.sender.organ_id),
-            sender_organ_id=report.sender.organ_id,
+            sender_organ_id=str(OrganId.of(report.sender.organ_id)),
             sender_name=report.sender.organ_name,
             connection_id=submission.connection.id,
             document_pk=None,
@@ -348,16 +355,6 @@ def _about(package: PackageRecord, report: StatusReport) -> About:
         code=report.response_for.code,
         promulgation_date=report.response_for.promulgation_date,
     )
-
-
-def _not_the_owner(report: StatusReport) -> Refused:
-    finding = make(
-        "RECALL-OWNER",
-        element=report.response_for.document_id,
-        found=report.sender.organ_id,
-        allowed="From = the sender of the document",
-    )
-    return Refused(RefusalKind.NOT_THE_OWNER, (finding,))
 
 
 def _security(

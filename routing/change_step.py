@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from envelopes.findings import Finding
 from envelopes.model import BusinessDocType, Document, Party
+from envelopes.rule_catalogue import make
 from identifiers.document_id import DocumentId
 from routing.change_requests import ChangeRequest
 from routing.gateway_reports import About, GatewayReports, Issued, NewId, record_issued
@@ -279,6 +281,28 @@ def receivers(document: Document, *, removed: bool) -> tuple[str, ...]:
         return ()
     return tuple(
         one.organ_id for one in info.receivers if (one.receiver_type == REMOVES) is removed
+    )
+
+
+async def owner_finding(
+    tx: Transaction, document_id: str, sender: str, organ_id: str, routes: RouteTable
+) -> Finding | None:
+    """Whether a document that `sender` wants to change is somebody else's (lifecycle, "Recall").
+
+    A document that this gateway never carried may have gone another way: such a request is passed
+    on. But where others have a document of this DocumentId, it is the sender's only when the
+    DocumentId names the sender, or when its own is the oldest: taking another's DocumentId for a
+    document of one's own gives no right over the other's. Whose it is, is not told.
+    """
+    known = await tx.documents_called(document_id)
+    others = [one for one in known if one.sender != sender]
+    if not others or names_sender(document_id, sender, routes) or known[0].sender == sender:
+        return None
+    return make(
+        "RECALL-OWNER",
+        element=document_id,
+        found=organ_id,
+        allowed="From = the sender of the document",
     )
 
 

@@ -135,7 +135,8 @@ class GatewayReports:
         `like` lends its lane and correlation id.
         """
         party = Party(self._identity.organ_id, self._identity.name)
-        description = f"[{recipient}] {sentence.vi} / {sentence.en}"
+        both = sentence.vi if sentence.vi == sentence.en else f"{sentence.vi} / {sentence.en}"
+        description = f"[{recipient}] {both}"
         content = compose_report(party, about, code, description, now)
         return await self._issue(
             _Words(code, self._identity.organ_id, party, description, recipient),

@@ -77,8 +77,8 @@ _UNSEEN = (
 GONE_STATES = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
 
 WITHDRAWN = Sentence(
-    vi="Trục đã thu hồi trước khi bên nhận lấy văn bản: bên nhận chưa hề thấy văn bản này.",
-    en="The gateway withdrew it before the receiver fetched it: the receiver never saw it.",
+    vi="Trục đã thu hồi trước khi bên nhận lấy: bên nhận chưa hề lấy văn bản này về.",
+    en="The gateway withdrew it in time: the receiver never fetched it.",
 )
 GONE = Sentence(
     vi="Bên nhận không giữ văn bản này (chưa từng đến nơi hoặc đã được thu hồi trước đó).",

@@ -118,6 +118,8 @@ class DocumentQuery:
     document_id: str = ""
     #: Only documents that this connection sent or receives; None for an operator.
     connection_id: str | None = None
+    #: Of those, only the ones that it sent.
+    sent_only: bool = False
     sender: str = ""
     recipient: str = ""
     state: str = ""
@@ -220,8 +222,8 @@ class Transaction(Protocol):
     async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
         """The document, if it is known."""
 
-    async def owners_of(self, document_id: str) -> list[str]:
-        """Senders that have a document of this DocumentId."""
+    async def documents_called(self, document_id: str) -> list[DocumentRecord]:
+        """Every sender's document of this DocumentId, oldest first."""
 
     async def get_document(self, document_pk: str) -> DocumentRecord | None:
         """The document of this key."""

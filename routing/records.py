@@ -213,6 +213,29 @@ def change(
     return Change(delivery, after, event)
 
 
+#: States that a package may be in without ever having come near its recipient.
+_UNREACHED = (
+    TransportState.ACCEPTED,
+    TransportState.QUEUED,
+    TransportState.HELD,
+    TransportState.RETURNED,
+    TransportState.WITHDRAWN,
+    TransportState.EXPIRED,
+)
+
+
+def can_have(copy: Delivery) -> bool:
+    """Whether the recipient may have the package: offered or tried, and not taken back unseen.
+
+    Who cannot have a package has nothing to report on it, and nothing of it to be shown.
+    """
+    untouched = copy.offered_at is None and copy.fetched_at is None and copy.attempts == 0
+    if untouched and copy.state in _UNREACHED:
+        return False
+    unseen = copy.fetched_at is None and copy.attempts == 0
+    return not (copy.state is TransportState.WITHDRAWN and unseen)
+
+
 def is_new_content(meaning: str) -> bool:
     """Whether a document package of this BussinessDocType brings a document that must be new.
 

@@ -202,15 +202,20 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
     if query.state:
         wanted = wanted.where(exists().where(and_(of_document, _d.state == query.state)))
     if query.connection_id is not None:
+        # Reporting on a document is not sending it.
         sent = exists().where(
-            packages.c.document_pk == doc.pk, packages.c.connection_id == query.connection_id
+            packages.c.document_pk == doc.pk,
+            packages.c.connection_id == query.connection_id,
+            packages.c.kind == DOCUMENT,
         )
+        if query.sent_only:
+            return wanted.where(sent)
         # What was withdrawn or did not get there yet is not the recipient's to see.
         received = exists().where(
             of_document,
             _d.connection_id == query.connection_id,
             or_(_d.offered_at.is_not(None), _d.delivered_at.is_not(None)),
-            _d.state != TransportState.WITHDRAWN.value,
+            or_(_d.state != TransportState.WITHDRAWN.value, _d.fetched_at.is_not(None)),
         )
         wanted = wanted.where(or_(sent, received))
     return wanted

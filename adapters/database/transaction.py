@@ -113,10 +113,11 @@ class SqlTransaction:
         row = await self._one(query)
         return rows.document_of(row) if row else None
 
-    async def owners_of(self, document_id: str) -> list[str]:
+    async def documents_called(self, document_id: str) -> list[DocumentRecord]:
         """See the port."""
-        query = select(documents.c.sender).where(documents.c.document_id == document_id)
-        return list((await self.connection.execute(query)).scalars())
+        query = select(documents).where(documents.c.document_id == document_id)
+        found = await self._all(query.order_by(documents.c.created_at, documents.c.pk))
+        return [rows.document_of(row) for row in found]
 
     async def get_document(self, document_pk: str) -> DocumentRecord | None:
         """See the port."""

@@ -45,6 +45,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/metrics", operations.metrics),
         web.get("/openapi.json", operations.openapi),
         web.get("/docs", operations.docs),
+        web.get("/", operations.home),
     ]
 
 

@@ -8,14 +8,17 @@ from typing import Any
 from aiohttp import web
 
 from gateway.rest import encode
-from gateway.rest.problems import bad_parameter, not_found
+from gateway.rest.problems import ambiguous, bad_parameter, not_found
 from gateway.rest.requests import connection, moment, number, services
 from identifiers.texts import fold
 from routing.ports import DocumentQuery, Transaction
-from routing.records import Delivery, DocumentRecord, Event, Link, PackageRecord
+from routing.records import Delivery, DocumentRecord, Event, Link, PackageRecord, can_have
 from routing.route_table import Connection, RouteTable
 from routing.states import TransportState
 
+#: What a search may ask for: every word is looked for in every document.
+MOST_WORDS = 10
+LONGEST_SEARCH = 200
 #: Documents that a thread shows at the most.
 LONGEST_THREAD = 200
 
@@ -54,8 +57,13 @@ def _query(request: web.Request, asker: Connection, routes: RouteTable) -> Docum
     if state and state not in set(TransportState):
         raise bad_parameter("state", state, ", ".join(TransportState))
     given = request.query.get
+    words = given("q", "")
+    if len(words) > LONGEST_SEARCH or len(words.split()) > MOST_WORDS:
+        raise bad_parameter(
+            "q", words[:40], f"at most {MOST_WORDS} words and {LONGEST_SEARCH} characters"
+        )
     return DocumentQuery(
-        text=fold(given("q", "")),
+        text=fold(words),
         document_id=given("documentId", ""),
         connection_id=asker.id,
         sender=routes.key_of_text(given("sender", "")) if given("sender") else "",
@@ -69,12 +77,22 @@ def _query(request: web.Request, asker: Connection, routes: RouteTable) -> Docum
 
 
 async def find(tx: Transaction, some_id: str, asker: Connection) -> DocumentRecord | None:
-    """The document of this key or DocumentId, if the connection sent or received it."""
+    """The document of this key or DocumentId, if the connection sent or received it.
+
+    Several senders may use one DocumentId. The connection's own document is meant before those that
+    it received; where several remain, `Problem` 409 names them.
+    """
     record = await tx.get_document(some_id)
-    if record is None:
-        query = DocumentQuery(document_id=some_id, connection_id=asker.id, limit=1)
-        found = await tx.search_documents(query)
-        record = found[0] if found else None
+    for sent_only in (True, False):
+        if record is None:
+            found = await tx.search_documents(
+                DocumentQuery(
+                    document_id=some_id, connection_id=asker.id, sent_only=sent_only, limit=20
+                )
+            )
+            if len(found) > 1:
+                raise ambiguous(some_id, [one.pk for one in found])
+            record = found[0] if found else None
     return record
 
 
@@ -151,7 +169,7 @@ async def _links_around(tx: Transaction, document_pk: str) -> list[Link]:
 
 def _may_see(row: Delivery, sent_by: str | None, asker: Connection) -> bool:
     """The sender of a package sees all its copies; a recipient sees its own, once offered."""
-    return sent_by == asker.id or (row.connection_id == asker.id and row.offered_at is not None)
+    return sent_by == asker.id or (row.connection_id == asker.id and can_have(row))
 
 
 def _seen_by(

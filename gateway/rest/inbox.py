@@ -30,7 +30,7 @@ from routing.deadlines import Deadline
 from routing.gateway_reports import About, compose_report
 from routing.ports import InboxItem, Transaction
 from routing.pull import NotPossible, NotYours, confirm, list_inbox, own_deliveries
-from routing.records import DOCUMENT, Attempt, Delivery, PackageRecord
+from routing.records import DOCUMENT, Attempt, Delivery, PackageRecord, can_have
 from routing.route_table import Connection
 from routing.submission import Submission
 
@@ -95,7 +95,7 @@ async def delivery(request: web.Request) -> web.StreamResponse:
         package = await tx.get_package(row.package_id) if row else None
         if row is None or package is None:
             return None
-        received = row.connection_id == asker.id and row.offered_at is not None
+        received = row.connection_id == asker.id and can_have(row)
         if package.connection_id != asker.id and not received:
             return None
         limits = await tx.deadlines.of_document(row.document_pk or "")

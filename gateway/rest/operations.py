@@ -128,6 +128,11 @@ def _docs_page() -> str:
     return environment.get_template("docs.html").render(api=openapi_document())
 
 
+async def home(_request: web.Request) -> web.StreamResponse:
+    """GET /: who opens the address in a browser wants the page."""
+    return web.Response(status=302, headers={"Location": "/docs"})
+
+
 async def docs(_request: web.Request) -> web.StreamResponse:
     """GET /docs: the contract for people, one page, nothing loaded from elsewhere."""
     return web.Response(

@@ -24,7 +24,7 @@ from gateway.settings import MIB
 from routing.ports import PayloadMissing, Transaction
 from routing.pull import Fetched, NotYours, fetch
 from routing.recipients import RecipientRoute, judge_sender, recipient_routes
-from routing.records import Delivery, PackageRecord
+from routing.records import Delivery, PackageRecord, can_have
 from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 
@@ -305,7 +305,7 @@ async def visible_package(
             return None
         rows = await tx.deliveries_of_package(package_id)
         if package.connection_id != asker.id:
-            rows = [row for row in rows if row.connection_id == asker.id and row.offered_at]
+            rows = [row for row in rows if row.connection_id == asker.id and can_have(row)]
             if not rows:
                 return None
         return package, rows

@@ -55,8 +55,12 @@ class Problem(Exception):
         """The answer."""
         return web.Response(
             status=self.status,
-            text=json.dumps(self.body(correlation_id), ensure_ascii=False),
+            # What a stranger sent may hold half characters, which UTF-8 has no place for.
+            body=json.dumps(self.body(correlation_id), ensure_ascii=False).encode(
+                "utf-8", "replace"
+            ),
             content_type="application/problem+json",
+            charset="utf-8",
             headers=self.headers,
         )
 
@@ -94,6 +98,21 @@ def not_found(what: str, vi: str) -> Problem:
         404,
         "not-found",
         Sentence(vi=f"Không có {vi} này cho kết nối của bạn.", en=f"There is no such {what}."),
+    )
+
+
+def ambiguous(document_id: str, keys: list[str]) -> Problem:
+    """Several senders used this DocumentId; the key says which document is meant."""
+    return Problem(
+        409,
+        "ambiguous-document-id",
+        Sentence(
+            vi=f"Nhiều cơ quan dùng mã định danh «{document_id[:80]}»; hãy dùng khóa: "
+            f"{', '.join(keys)}.",
+            en=f"Several senders used DocumentId “{document_id[:80]}”; name it by its key: "
+            f"{', '.join(keys)}.",
+        ),
+        documents=keys,
     )
 
 

@@ -12,13 +12,14 @@ from envelopes.model import Party, StatusCode
 from envelopes.read import read_package
 from gateway import clock
 from gateway.rest import encode
+from gateway.rest.documents import find
 from gateway.rest.packages import take
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import connection, correlation_id, json_object, services, text_member
 from gateway.services import Services
 from routing.change_step import copies_of
 from routing.gateway_reports import About, compose_report
-from routing.ports import DocumentQuery, Transaction
+from routing.ports import Transaction
 from routing.records import DOCUMENT, Delivery, PackageRecord
 from routing.route_table import Connection, RouteTable
 from routing.submission import Submission
@@ -52,19 +53,12 @@ async def _sent(
     """The newest package of a document that this connection sent, and one copy per recipient."""
 
     async def read(tx: Transaction) -> tuple[PackageRecord, list[Delivery]] | None:
-        record = await tx.get_document(some_id)
+        record = await find(tx, some_id, asker)
         if record is None:
-            query = DocumentQuery(document_id=some_id, connection_id=asker.id, limit=10)
-            candidates = await tx.search_documents(query)
-        else:
-            candidates = [record]
-        for candidate in candidates:
-            packages = await tx.packages_of_document(candidate.pk)
-            own = [one for one in packages if one.connection_id == asker.id]
-            contents = [one for one in own if one.kind == DOCUMENT]
-            if contents:
-                return contents[-1], await copies_of(tx, candidate.pk, lock=False)
-        return None
+            return None
+        packages = await tx.packages_of_document(record.pk)
+        own = [one for one in packages if one.connection_id == asker.id and one.kind == DOCUMENT]
+        return (own[-1], await copies_of(tx, record.pk, lock=False)) if own else None
 
     return await gateway.database.read(read)
 
@@ -77,7 +71,7 @@ def _chosen(body: dict[str, Any], copies: list[Delivery], routes: RouteTable) ->
         return list(of_recipient.values())
     if not isinstance(wanted, list) or not all(isinstance(code, str) for code in wanted):
         raise bad_parameter("recipients", str(wanted)[:100], "a list of agency codes")
-    chosen = []
+    chosen: dict[str, Delivery] = {}
     for code in wanted:
         copy = of_recipient.get(routes.key_of_text(code))
         if copy is None:
@@ -90,8 +84,8 @@ def _chosen(body: dict[str, Any], copies: list[Delivery], routes: RouteTable) ->
                 ),
                 recipients=sorted(of_recipient),
             )
-        chosen.append(copy)
-    return chosen
+        chosen[copy.recipient] = copy
+    return list(chosen.values())
 
 
 async def _take_back(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,7 @@ from routing.records import REPLACES, REPLIES_TO, Delivery
 from routing.replay import Replay
 from routing.states import TransportState
 from routing.submission import Accepted, RefusalKind
-from tests.support.builders import ALPHA, BETA, GAMMA, document, look, report
+from tests.support.builders import ALPHA, BETA, GAMMA, document, look, report, wire
 from tests.support.use_cases import Gateway, all_rows
 
 
@@ -169,9 +170,8 @@ async def test_recall_of_somebody_elses_document_is_a_security_event(gateway: Ga
         "security.not-the-owner"
     ]
     # The attempt did not make the document one of gamma's.
-    assert await look(gateway.database, lambda tx: tx.owners_of(sent.document_id)) == [
-        first.package.sender
-    ]
+    called = await look(gateway.database, lambda tx: tx.documents_called(sent.document_id))
+    assert [one.sender for one in called] == [first.package.sender]
     again = await gateway.refused(replace(take_back(sent, BETA), sender=foreign.sender), by=GAMMA)
     assert again.kind is RefusalKind.NOT_THE_OWNER
 
@@ -270,6 +270,7 @@ async def test_replacement_of_two_documents(gateway: Gateway) -> None:
     accepted = await gateway.accepted(new)
     for first in firsts:
         assert (await copies(gateway, first))[BETA].change_state == "replace-pending"
+    await gateway.bring()
     await gateway.accepted(report(StatusCode.CHANGE_AGREED, new), by=BETA)
     for first in firsts:
         assert (await copies(gateway, first))[BETA].change_state == "replaced"
@@ -308,3 +309,37 @@ async def test_an_answer_that_nobody_asked_for_is_noted_and_passed_on(gateway: G
     assert "RECALL-NOT-ASKED" in [finding.rule for finding in answer.findings]
     assert (await copies(gateway, first))[BETA].change_state is None
     assert len(await told(gateway, ALPHA, StatusCode.CHANGE_AGREED)) == 1
+
+
+async def test_taking_anothers_document_id_gives_no_right_over_it(gateway: Gateway) -> None:
+    """A document of one's own under the victim's DocumentId opens no way to update the victim's."""
+    sent = document(BETA)
+    await gateway.accepted(sent)
+    gateway.clock.tick()
+    squatter = replace(sent, sender=replace(sent.sender, organ_id=GAMMA))
+    await gateway.accepted(squatter, by=GAMMA)
+    forged = replace(update(sent, BETA), sender=squatter.sender)
+    refused = await gateway.refused(forged, by=GAMMA)
+    assert refused.kind is RefusalKind.NOT_THE_OWNER
+    assert ALPHA not in refused.findings[0].allowed
+
+
+async def test_who_cannot_have_a_document_reports_nothing_on_it(gateway: Gateway) -> None:
+    """Withdrawn before it was fetched: its recipient is no recipient any more."""
+    sent = document(BETA)
+    first = await gateway.accepted(sent)
+    await gateway.bring()
+    await gateway.accepted(take_back(sent, BETA))
+    refused = await gateway.refused(report(StatusCode.ACCEPTED, sent), by=BETA)
+    assert refused.kind is RefusalKind.NOT_A_RECIPIENT
+    assert (await copies(gateway, first))[BETA].business_state is None
+
+
+async def test_what_is_refused_takes_no_place_on_the_disk(gateway: Gateway) -> None:
+    """Other content under a known DocumentId: refused, and nothing of it is kept."""
+    sent = document(BETA)
+    await gateway.accepted(sent)
+    other = wire(replace(sent, subject="Nội dung khác"))
+    refused = await gateway.refused(other)
+    assert refused.kind is RefusalKind.OTHER_CONTENT
+    assert await gateway.payloads.size(hashlib.sha256(other).hexdigest()) is None

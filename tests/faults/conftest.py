@@ -43,8 +43,8 @@ def production(
 
 @pytest.fixture
 def seed() -> int:
-    """The seed of a run; LIENTHONG_FAULT_SEED repeats one."""
-    return int(os.environ.get("LIENTHONG_FAULT_SEED", "") or random.SystemRandom().randrange(2**31))
+    """The seed of a run; FAULT_SEED repeats one."""
+    return int(os.environ.get("FAULT_SEED", "") or random.SystemRandom().randrange(2**31))
 
 
 @pytest.fixture
