@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from envelopes.model import StatusCode
 from envelopes.rule_catalogue import RULES
 from gateway.observability import Metrics
 from routing.states import TransportState
+from routing.webhook_signature import secret_of, sign
 from tests.support.contract_commands import commands_in
 from tests.support.servers import free_port
 from tests.support.servers.processes import clean_environment
@@ -87,7 +90,19 @@ def test_integrators_have_no_shell_lines_outside_the_tested_blocks() -> None:
     """No block with another language name slips past the test above."""
     text = (DOCS / "integrators.md").read_text("utf-8")
     fences = re.findall(r"^```(\w*)$", text, re.MULTILINE)
-    assert set(fences) == {"bash", ""} and fences.count("bash") == fences.count("")
+    assert set(fences) == {"bash", "python", ""} and fences.count("") * 2 == len(fences)
+
+
+def test_the_receiver_of_callbacks_in_the_guide_tells_true_from_false() -> None:
+    """The lines that integrators copy accept what the gateway signs, and nothing else."""
+    (block,) = _blocks((DOCS / "integrators.md").read_text("utf-8"), "python")
+    scope: dict[str, Any] = {}
+    exec(block, scope)
+    key, body = bytes(range(32)), b'{"type":"vn.lienthong.test"}'
+    headers = sign([secret_of(key)], "evt-1", datetime.now(UTC), body)
+    assert scope["genuine"](key, headers, body)
+    assert not scope["genuine"](key, headers, body + b" ")
+    assert not scope["genuine"](bytes(32), headers, body)
 
 
 @pytest.mark.parametrize("page", ["docs/operators.md", "deploy/README.md"])
