@@ -13,6 +13,7 @@ from adapters.database.engine import (
     parse_url,
     postgresql_engine,
     sqlite_engine,
+    sqlite_path,
 )
 from adapters.database.migrate import SchemaState
 from adapters.database.postgresql import PostgresqlDatabase
@@ -30,6 +31,7 @@ __all__ = [
     "SqlDatabase",
     "is_sqlite",
     "open_database",
+    "sqlite_path",
 ]
 
 

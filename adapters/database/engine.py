@@ -54,6 +54,14 @@ def is_sqlite(url: str) -> bool:
     return parse_url(url).drivername == "sqlite"
 
 
+def sqlite_path(url: str) -> Path | None:
+    """The database file of this URL; None for PostgreSQL and for a database in memory."""
+    parsed = parse_url(url)
+    if parsed.drivername != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    return Path(parsed.database)
+
+
 def postgresql_engine(url: URL) -> AsyncEngine:
     """An engine for PostgreSQL; opens nothing yet."""
     return create_async_engine(

@@ -36,7 +36,7 @@ async def import_(state: State, file: Path, dry_run: bool, as_json: bool, operat
     valid_until, successors. Doubtful rows are reported; importing twice changes nothing.
     """
     text = _read(file)
-    async with open_session(state.settings) as session:
+    async with open_session(state.settings, creates=True) as session:
         result = read_agencies(text, existing=session.routes.directory)
         if result.header is not None:
             reason = sentence(result.header.reason, state.language)

@@ -83,7 +83,7 @@ async def add(
             f"{kind!r} is no kind of connection; allowed: {', '.join(KINDS)}", param_hint="--kind"
         )
     names = _names_for(codes, names)
-    async with open_session(state.settings) as session:
+    async with open_session(state.settings, creates=True) as session:
         answer = await add_connection(session, name, codes, names, kind=kind, operator=operator)
     if isinstance(answer, NotAdded):
         refuse(answer.reason)

@@ -6,8 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from adapters.database import RegistryStore, SchemaState, SqlDatabase, is_sqlite, open_database
+from adapters.database import (
+    RegistryStore,
+    SchemaState,
+    SqlDatabase,
+    is_sqlite,
+    open_database,
+    sqlite_path,
+)
 from gateway.cli.failures import WRONG_USE, Failure
+from gateway.cli.output import say
 from gateway.settings import Settings
 from routing.route_table import Connection, RouteTable
 
@@ -33,12 +41,14 @@ class Session:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings) -> AsyncIterator[Session]:
+async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIterator[Session]:
     """Open the database; an empty SQLite gets its schema, anything else must be up to date.
 
-    Raises `Failure`, `DatabaseProblem`, `DatabaseUnavailable`.
+    Only a command that `creates` begins a gateway where there is none: in a wrong folder the others
+    would answer from an empty one. Raises `Failure`, `DatabaseProblem`, `DatabaseUnavailable`.
     """
     url = settings.effective_database_url
+    _must_be_there(url, creates=creates)
     database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
     try:
         await _check_schema(database, sqlite=is_sqlite(url))
@@ -46,6 +56,19 @@ async def open_session(settings: Settings) -> AsyncIterator[Session]:
         yield Session(settings, database, registry, RouteTable(await registry.load()))
     finally:
         await database.close()
+
+
+def _must_be_there(url: str, *, creates: bool) -> None:
+    path = sqlite_path(url)
+    if path is None or path.exists():
+        return
+    if not creates:
+        raise Failure(
+            f"There is no gateway's database at {path.resolve()}. Run this where the gateway's "
+            "data is, or name it: LIENTHONG_DATA_DIR, LIENTHONG_DATABASE_URL or --config.",
+            WRONG_USE,
+        )
+    say(f"A new gateway begins here: {path.resolve()}")
 
 
 async def _check_schema(database: SqlDatabase, *, sqlite: bool) -> None:

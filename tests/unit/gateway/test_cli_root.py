@@ -67,7 +67,7 @@ def test_a_fault_shows_its_causes_and_exits_4() -> None:
 
 def test_a_database_of_a_newer_program_is_left_alone(lienthong: Lienthong) -> None:
     """It is refused with what to do, and nothing in it changes."""
-    lienthong("agencies", "list")
+    lienthong("database", "migrate")
     with sqlite3.connect(lienthong.data / "lienthong.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     result = lienthong("agencies", "list", code=WRONG_USE)
@@ -78,7 +78,7 @@ def test_a_database_of_a_newer_program_is_left_alone(lienthong: Lienthong) -> No
 
 def test_an_older_schema_asks_to_be_migrated(lienthong: Lienthong) -> None:
     """Commands other than serve and migrate do not change a schema that somebody uses."""
-    lienthong("agencies", "list")
+    lienthong("database", "migrate")
     with sqlite3.connect(lienthong.data / "lienthong.db") as database:
         database.execute("UPDATE alembic_version SET version_num = '0001'")
     result = lienthong("agencies", "list", code=WRONG_USE)
@@ -104,6 +104,7 @@ def test_config_example_is_a_file_that_can_be_used(lienthong: Lienthong, tmp_pat
         "utf-8",
     )
     assert load_settings(file).model_dump() == Settings.model_construct().model_dump()
+    lienthong("--config", file, "database", "migrate")
     lienthong("--config", file, "agencies", "list")
 
 
@@ -111,7 +112,7 @@ def test_config_check_is_good_on_the_default(lienthong: Lienthong) -> None:
     """Before anything was started, and once there is a database."""
     assert lienthong.json("config", "check", LIENTHONG_MIN_FREE_MIB="0")["ok"] is True
     assert not lienthong.data.exists()
-    lienthong("agencies", "list")
+    lienthong("database", "migrate")
     result = lienthong("config", "check", LIENTHONG_MIN_FREE_MIB="0")
     assert "schema current" in result.stdout and "TROUBLE" not in result.stdout
 
@@ -160,3 +161,19 @@ def test_commands_over_rest_without_service_or_token(lienthong: Lienthong) -> No
     assert problem["code"] == "unreachable"
     assert "LIENTHONG_TOKEN" in lienthong("inbox", code=WRONG_USE).stderr
     lienthong("inbox", "--url", "nowhere", "--token", "x", code=WRONG_USE)
+
+
+def test_a_command_in_the_wrong_folder_begins_no_gateway(lienthong: Lienthong) -> None:
+    """It says where it looked and makes nothing; adding a connection begins one, and says so."""
+    for words in (("deliveries", "list"), ("trace", "X"), ("connections", "list")):
+        result = lienthong(*words, code=WRONG_USE)
+        assert str(lienthong.data / "lienthong.db") in result.stderr
+    assert not lienthong.data.exists()
+    begun = lienthong("connections", "add", "A", "--kind", "pull", "--agency", "H41")
+    assert "new gateway begins here" in begun.stderr
+
+
+def test_a_slip_in_the_environment_is_refused_by_name(lienthong: Lienthong) -> None:
+    """A misspelt setting would otherwise mean its default."""
+    result = lienthong("config", "check", code=1, LIENTHONG_DATADIR="/x")
+    assert "LIENTHONG_DATADIR" in result.stdout + result.stderr
