@@ -114,7 +114,9 @@ class AcceptReport:
             reported = await tx.deliveries_of_document(
                 document.pk, reporter, kind=DOCUMENT, lock=True
             )
-            if not any(can_have(one) for one in reported):
+            # Its sender may take back a copy wherever it is; only who can have one reports on it.
+            concerned = reported if by_sender else [row for row in reported if can_have(row)]
+            if not concerned:
                 return self._not_a_recipient(report)
             row = await spoken_of(tx, reported)
             told = replace(package, document_pk=document.pk, lane=row.lane)

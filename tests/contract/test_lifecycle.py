@@ -107,6 +107,16 @@ async def test_recall_after_delivery_is_the_receivers_to_answer(
     await log_agrees(gateway.database)
 
 
+async def test_recall_before_anything_was_offered(gateway: Gateway) -> None:
+    """Right after its acceptance, by status 13: the sender may, though nobody can have it yet."""
+    sent = document(BETA)
+    first = await gateway.accepted(sent)
+    await gateway.accepted(take_back(sent, BETA))
+    await gateway.bring()
+    assert (await copies(gateway, first))[BETA].state is TransportState.WITHDRAWN
+    assert await gateway.inbox(BETA) == []
+
+
 async def test_recall_of_one_recipient_leaves_the_others(gateway: Gateway) -> None:
     """One of two: the other keeps its document."""
     sent = document(BETA, GAMMA)
