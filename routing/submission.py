@@ -32,6 +32,8 @@ class Submission:
     spooled: Spooled
     connection: Connection
     correlation_id: str
+    #: Recipients that the partner named beside the package; empty: all that the package names.
+    only_for: tuple[str, ...] = ()
 
     @property
     def actor(self) -> str:

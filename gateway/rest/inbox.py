@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import datetime
 from typing import Any
@@ -11,10 +10,9 @@ from aiohttp import web
 
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, StaffInfo, StatusCode
-from envelopes.read import read_package
 from gateway import clock
 from gateway.rest import encode
-from gateway.rest.packages import take
+from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import (
     connection,
@@ -32,7 +30,6 @@ from routing.ports import InboxItem, Transaction
 from routing.pull import NotPossible, NotYours, confirm, list_inbox, own_deliveries
 from routing.records import DOCUMENT, Attempt, Delivery, PackageRecord, can_have
 from routing.route_table import Connection
-from routing.submission import Submission
 
 #: Seconds between two looks into the database while waiting for other processes' work.
 LOOK_AGAIN = 1.0
@@ -127,14 +124,7 @@ async def report(request: web.Request) -> web.StreamResponse:
         wanted.at or clock.now(),
         wanted.staff,
     )
-    spool = await asyncio.to_thread(gateway.payloads.spool)
-    try:
-        await asyncio.to_thread(spool.write, content)
-        spool.finish()
-        submission = Submission(read_package([content]), spool, asker, correlation_id(request))
-        result = await take(gateway, submission)
-    finally:
-        await asyncio.to_thread(spool.discard)
+    result = await take_bytes(gateway, content, asker, correlation_id(request))
     return encode.answer(encode.accepted(result), 200 if result.repeated else 202)
 
 

@@ -15,7 +15,8 @@ from envelopes.findings import Sentence, refused
 from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult
 from gateway import clock
-from gateway.intake import IntakeFault, NotReceived, receive, too_large
+from gateway.hand_in import Bytes, hand_in, received, record, routes_for
+from gateway.intake import IntakeFault, NotReceived, too_large
 from gateway.rest import encode
 from gateway.rest.problems import Problem, not_found, payload_missing
 from gateway.rest.requests import connection, correlation_id, id_of, services
@@ -75,49 +76,22 @@ async def submit(request: web.Request) -> web.StreamResponse:
 
 async def take(gateway: Services, submission: Submission) -> Accepted:
     """Record a package and wake the relay. Raises `Problem` when it is refused."""
-    routes = await _routes_for(gateway, submission.read)
-    result = await gateway.accept.submit(submission, routes, clock.now())
-    name = submission.connection.name
-    kind = "status" if isinstance(submission.read.package, StatusReport) else "document"
+    result = await record(gateway, submission)
     if isinstance(result, Refused):
-        gateway.metrics.submissions.labels(name, kind, result.kind.value).inc()
-        log.info(
-            "package.refused",
-            connection=name,
-            reason=result.kind.value,
-            rules=sorted({finding.rule for finding in result.findings if finding.refuses}),
-            digest=submission.spooled.claim.digest,
-        )
         raise refusal(result)
-    outcome = "repeated" if result.repeated else "accepted"
-    gateway.metrics.submissions.labels(name, kind, outcome).inc()
-    gateway.outbox.notify()
-    log.info(
-        "package.accepted",
-        connection=name,
-        package=result.package.id,
-        document=result.package.document_id,
-        deliveries=len(result.deliveries),
-        repeated=result.repeated,
-    )
     return result
 
 
-async def _routes_for(gateway: Services, read: ReadResult) -> RouteTable:
-    """The route table; the newest one when an agency of the package is not found in ours."""
-    routes = await gateway.registry.routes()
-    package = read.package
-    if package is None:
-        return routes
-    codes = [package.sender.organ_id]
-    if isinstance(package, Document):
-        codes += [party.organ_id for party in package.recipients]
-    else:
-        codes.append(package.response_for.organ_id)
-    today = clock.now().date()
-    if all(routes.route(code, today).connection for code in codes):
-        return routes
-    return await gateway.registry.routes(newest=True)
+async def take_bytes(
+    gateway: Services, content: bytes, sender: Connection, correlation: str
+) -> Accepted:
+    """Record a package that the gateway composed for a connection. Raises `Problem`."""
+    result = await hand_in(gateway, Bytes(content), sender, correlation)
+    if isinstance(result, NotReceived):
+        raise _not_received(result)
+    if isinstance(result, Refused):
+        raise refusal(result)
+    return result
 
 
 def refusal(result: Refused) -> Problem:
@@ -151,15 +125,10 @@ async def _body_of(
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             request.writer.output_size = 0
-        received = await receive(
-            request.content, gateway.payloads, gateway.intake_limits, gateway.read_limits
-        )
-        if isinstance(received, NotReceived):
-            raise _not_received(received)
-        try:
-            yield received.spool, received.read
-        finally:
-            await asyncio.to_thread(received.spool.discard)
+        async with received(gateway, request.content) as result:
+            if isinstance(result, NotReceived):
+                raise _not_received(result)
+            yield result
     finally:
         gateway.turnstile.leave(sender.id)
 
@@ -245,7 +214,7 @@ async def check(request: web.Request) -> web.StreamResponse:
     """POST /v1/check: everything that would be found and where copies would go; keeps nothing."""
     sender = await connection(request)
     async with _body_of(request, sender) as (_, read):
-        routes = await _routes_for(services(request), read)
+        routes = await routes_for(services(request), read)
         return encode.answer(_verdict(read, sender, routes))
 
 

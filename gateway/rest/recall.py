@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from aiohttp import web
 
 from envelopes.findings import Sentence
 from envelopes.model import Party, StatusCode
-from envelopes.read import read_package
 from gateway import clock
 from gateway.rest import encode
 from gateway.rest.documents import find
-from gateway.rest.packages import take
+from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import connection, correlation_id, json_object, services, text_member
 from gateway.services import Services
@@ -22,7 +20,6 @@ from routing.gateway_reports import About, compose_report
 from routing.ports import Transaction
 from routing.records import DOCUMENT, Delivery, PackageRecord
 from routing.route_table import Connection, RouteTable
-from routing.submission import Submission
 
 
 async def recall(request: web.Request) -> web.StreamResponse:
@@ -102,12 +99,5 @@ async def _take_back(
     )
     sender = Party(package.sender_organ_id, package.sender_name)
     content = compose_report(sender, about, StatusCode.TAKE_BACK, reason, clock.now())
-    spool = await asyncio.to_thread(gateway.payloads.spool)
-    try:
-        await asyncio.to_thread(spool.write, content)
-        spool.finish()
-        submission = Submission(read_package([content]), spool, asker, correlation_id(request))
-        accepted = await take(gateway, submission)
-    finally:
-        await asyncio.to_thread(spool.discard)
+    accepted = await take_bytes(gateway, content, asker, correlation_id(request))
     return {"recipient": copy.recipient, **encode.accepted(accepted)}
