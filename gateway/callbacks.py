@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ import structlog
 
 from routing.callbacks import (
     CONTENT_TYPE,
+    SCHEDULE,
     CallbackSender,
     CallbackStore,
     Claimed,
@@ -108,6 +109,7 @@ class CallbackDispatcher:
         clock: Callable[[], datetime],
         spread: Callable[[], float],
         limits: DispatchLimits | None = None,
+        schedule: Sequence[timedelta] = SCHEDULE,
         observe: Observer | None = None,
     ) -> None:
         self._store = store
@@ -116,6 +118,7 @@ class CallbackDispatcher:
         self._clock = clock
         self._spread = spread
         self._limits = limits or DispatchLimits()
+        self._schedule = tuple(schedule)
         self._observe = observe
         self._circuits: dict[str, Circuit] = {}
         self._under_way = _UnderWay()
@@ -210,7 +213,7 @@ class CallbackDispatcher:
             self._sender, endpoint, message.id, message.body.encode(), self._clock()
         )
         now = self._clock()
-        verdict = after_post(message.attempts, result, now, self._spread())
+        verdict = after_post(message.attempts, result, now, self._spread(), self._schedule)
         self._circuits.setdefault(endpoint.id, Circuit()).note(result, now, self._limits)
         if self._observe is not None:
             self._observe(endpoint, result)

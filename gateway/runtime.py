@@ -70,10 +70,11 @@ class Roles:
 
         return CallbackDispatcher(
             SqlCallbacks(services.database),
-            WebhookSender(),
+            WebhookSender(total=services.settings.callback_timeout_seconds),
             owner=services.owner,
             clock=clock.now,
             spread=clock.spread,
+            schedule=services.settings.callback_schedule,
             observe=observe,
         )
 

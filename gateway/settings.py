@@ -7,8 +7,10 @@ that, so the two cannot drift apart. An unknown key is refused by name.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,6 +46,17 @@ def _organ_id(value: str) -> str:
     if isinstance(parsed, MalformedOrganId):
         raise ValueError(parsed.reason.en)
     return parsed.text
+
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _durations(value: str) -> str:
+    for word in value.split():
+        if not _DURATION.fullmatch(word):
+            raise ValueError(f"{word!r} is no wait; write them like 5s 30s 2m 1h")
+    return value
 
 
 class Settings(BaseSettings):
@@ -174,6 +187,17 @@ class Settings(BaseSettings):
         ge=0.1,
         description="How long doorbells that a relay was about to ring wait for it if it dies.",
     )
+    callback_waits: Annotated[str, AfterValidator(_durations)] = Field(
+        "5s 30s 2m 5m 15m 30m 1h 2h 4h 8h 12h 20h",
+        description="Waits after the 1st, 2nd ... failed callback (s, m, h), each stretched by up "
+        "to a quarter at random; after the last the callback is parked.",
+    )
+    callback_timeout_seconds: float = Field(
+        15.0,
+        ge=0.1,
+        le=50,
+        description="How long a receiver of callbacks may take to answer.",
+    )
     shutdown_seconds: float = Field(
         20.0,
         ge=0.1,
@@ -208,6 +232,12 @@ class Settings(BaseSettings):
         if self.database_url:
             return self.database_url
         return f"sqlite:///{(self.data_dir / 'lienthong.db').resolve()}"
+
+    @property
+    def callback_schedule(self) -> tuple[timedelta, ...]:
+        """`callback_waits` as times."""
+        found = _DURATION.findall(self.callback_waits)
+        return tuple(timedelta(seconds=float(count) * _UNITS[unit]) for count, unit in found)
 
     @property
     def host(self) -> str:

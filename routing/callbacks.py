@@ -314,15 +314,21 @@ def body_of(told: Mapping[str, Any]) -> str:
 # --- when again -----------------------------------------------------------------------------------
 
 
-def after_post(attempts: int, result: PostResult, now: datetime, spread: float) -> Verdict:
+def after_post(
+    attempts: int,
+    result: PostResult,
+    now: datetime,
+    spread: float,
+    schedule: Sequence[timedelta] = SCHEDULE,
+) -> Verdict:
     """What follows the `attempts`-th attempt; `spread` is a random number in [0, 1)."""
     if result.outcome is PostOutcome.DELIVERED:
         return Verdict(MessageState.DELIVERED, now)
     if result.status == GONE:
         return Verdict(MessageState.PENDING, now, suspend_endpoint=True)
-    if attempts > len(SCHEDULE):
+    if attempts > len(schedule):
         return Verdict(MessageState.PARKED, now)
-    wait = SCHEDULE[max(attempts, 1) - 1] * (1 + JITTER * spread)
+    wait = schedule[max(attempts, 1) - 1] * (1 + JITTER * spread)
     asked = min(result.retry_after or timedelta(0), LONGEST_RETRY_AFTER)
     return Verdict(MessageState.PENDING, now + max(wait, asked))
 

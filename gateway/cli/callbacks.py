@@ -176,7 +176,8 @@ async def test(state: State, endpoint_id: str, as_json: bool) -> None:
     now = clock.now()
     test_id = f"test-{clock.new_id()}"
     body = body_of(check_event(test_id, source, now)).encode()
-    result = await post_signed(WebhookSender(), endpoint, test_id, body, now)
+    sender = WebhookSender(total=state.settings.callback_timeout_seconds)
+    result = await post_signed(sender, endpoint, test_id, body, now)
     if as_json:
         print_json(result_dict(test_id, result))
     else:

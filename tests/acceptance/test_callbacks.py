@@ -1,0 +1,249 @@
+"""Callbacks through the whole service, in both modes, to receivers that behave badly.
+
+An operator registers an address with `lienthong callbacks add`; what happens to documents is then
+told there: at least once, in order for each document, each event under one id however often it is
+tried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from routing.webhook_signature import verify
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry, new_id
+from tests.acceptance.test_cli import COMMAND, PATIENCE
+from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver, until
+from tests.support.servers.processes import clean_environment
+from tests.support.service import MODES, ROOT, Site, open_site
+
+#: Short waits, so that a message is parked after three attempts in a second; a patience of one.
+WAITS = "0.2s 0.4s"
+ATTEMPTS = 3
+TIMEOUT = 1.0
+#: Id outside and type of events, in the order of the log.
+Log = list[tuple[str, str]]
+#: What the receivers of faults are told of.
+LIFE = "package.*,delivery.*"
+
+
+@pytest.fixture(scope="module", params=MODES)
+def calling(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ministry]:
+    """A gateway of each mode that soon gives a callback up."""
+    with open_site(request.param, tmp_path_factory.mktemp("callbacks"), request) as site:
+        site.connect(**AGENCIES)
+        # Somebody who is never told anything: the service knows from its start that there are
+        # endpoints, and looks for those of the tests at every event.
+        command(site, "add", "nghe_an", "https://example.vn/", "--type", "never.said")
+        settings = {"callback_waits": WAITS, "callback_timeout_seconds": TIMEOUT}
+        yield Ministry(site, site.gateway(**settings).start())
+
+
+def command(site: Site, *arguments: str, code: int = 0) -> Any:
+    """`lienthong callbacks … --json` as a process; the document that it prints."""
+    done = subprocess.run(
+        [*COMMAND, "callbacks", *arguments, "--json"],
+        cwd=ROOT,
+        env=clean_environment(**site.environment, LIENTHONG_CALLBACK_TIMEOUT_SECONDS=str(TIMEOUT)),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return json.loads(done.stdout)
+
+
+class Subscription:
+    """An operator's view of one endpoint: the commands, run as processes."""
+
+    def __init__(self, ministry: Ministry, there: Receiver) -> None:
+        self.ministry = ministry
+        self.there = there
+        self.id = self.secret = ""
+
+    async def run(self, *arguments: str, code: int = 0) -> Any:
+        """A command beside the receiver, which goes on meanwhile."""
+        return await asyncio.to_thread(command, self.ministry.site, *arguments, code=code)
+
+    async def figures(self) -> tuple[int, int, int]:
+        """How many messages are pending, delivered, parked."""
+        items = (await self.run("list"))["items"]
+        mine = next(item for item in items if item["id"] == self.id)
+        return mine["pending"], mine["delivered"], mine["parked"]
+
+    async def all_delivered(self) -> bool:
+        """Nothing waits, nothing is parked."""
+        pending, delivered, parked = await self.figures()
+        return (pending, parked) == (0, 0) and delivered > 0
+
+    async def all_parked(self) -> bool:
+        """Nothing waits, nothing was delivered."""
+        pending, delivered, parked = await self.figures()
+        return (pending, delivered) == (0, 0) and parked > 0
+
+    async def log(self) -> list[dict[str, Any]]:
+        """Messages with their attempts, the oldest first."""
+        items: list[dict[str, Any]] = (await self.run("log", self.id))["items"]
+        return items[::-1]
+
+    async def has_all(self, happened: Mapping[str, Log], outcome: str) -> None:
+        """Everything came, and two tries ended with `outcome`, under the ids of two events."""
+        count = sum(map(len, happened.values()))
+        await self.there.until(count)
+        await until(self.all_delivered)
+        self.check()
+        for document_id, events in happened.items():
+            seen = {
+                one.id: one.event["type"].removeprefix("vn.lienthong.")
+                for one in self.there.received
+                if one.event["subject"] == document_id
+            }
+            assert list(seen.items()) == events
+        assert len(self.there.received) == count + 2
+        tries = Counter(one["outcome"] for item in await self.log() for one in item["attemptsLog"])
+        assert tries == {"delivered": count, outcome: 2}
+
+    def check(self) -> None:
+        """Each event under one id, byte for byte, correctly signed; each document's in order."""
+        bodies: dict[str, set[bytes]] = defaultdict(set)
+        order: dict[str, list[int]] = defaultdict(list)
+        for one in self.there.received:
+            assert verify(self.secret, one.headers, one.body, _time_of(one))
+            bodies[one.id].add(one.body)
+            assert one.event["id"] == one.id
+            order[one.event["subject"]].append(int(one.id.removeprefix("evt-")))
+        assert all(len(same) == 1 for same in bodies.values())
+        for numbers in order.values():
+            assert numbers == sorted(numbers)
+
+
+def _time_of(one: Received) -> datetime:
+    return datetime.fromtimestamp(int(one.headers["webhook-timestamp"]), UTC)
+
+
+@asynccontextmanager
+async def subscribed(
+    ministry: Ministry, *script: Behaviour, types: str = ""
+) -> AsyncIterator[Subscription]:
+    """A receiver that the sender's connection is called back at while the test runs."""
+    async with receiver(*script) as there:
+        made = Subscription(ministry, there)
+        options = ("--type", types) if types else ()
+        network = ("--allow-network", "127.0.0.0/8")
+        added = await made.run("add", "vpcp", there.url, *network, *options)
+        made.id, made.secret = added["id"], added["secret"]
+        try:
+            yield made
+        finally:
+            await made.run("remove", made.id)
+
+
+def live(ministry: Ministry, *documents: str) -> None:
+    """Hand documents in, fetch and confirm each."""
+    for document_id in documents:
+        _, answer = ministry.send(NGHE_AN, document_id=document_id)
+        line = ministry.offered("nghe_an", answer.json["id"])
+        assert ministry.nghe_an.fetch(line["id"]).status == 200
+        assert ministry.nghe_an.confirm(line["id"]).status == 200
+
+
+def log_of(ministry: Ministry, document_id: str) -> Log:
+    """What the log says happened to a document's packages and deliveries, in its order."""
+    path = f"/v1/documents/{quote(document_id, safe='')}/events"
+    items = ministry.sender.call("GET", path).json["items"]
+    return [
+        (f"evt-{item['seq']}", item["type"])
+        for item in items
+        if item["type"].startswith(("package.", "delivery."))
+    ]
+
+
+async def late(_: Received) -> int:
+    """The receiver has it, and says so when nobody waits for its answer any more."""
+    await asyncio.sleep(1.5 * TIMEOUT)
+    return 200
+
+
+#: What receivers do wrong twice before they answer 200, and what the gateway makes of it.
+FAULTS: tuple[tuple[Behaviour, str], ...] = (
+    (500, "try-later"),
+    (HANG, "unknown"),
+    (CUT, "unknown"),
+    (late, "unknown"),
+)
+
+
+async def test_a_fault_costs_no_event_and_no_order(calling: Ministry) -> None:
+    """Each event of two documents arrives, in order per document, under one id for all tries."""
+    documents = [new_id(), new_id()]
+    async with AsyncExitStack() as stack:
+        several = [subscribed(calling, fault, fault, 200, types=LIFE) for fault, _ in FAULTS]
+        subscriptions = await asyncio.gather(*map(stack.enter_async_context, several))
+        await asyncio.to_thread(live, calling, *documents)
+        happened = {one: await asyncio.to_thread(log_of, calling, one) for one in documents}
+        assert all(len(events) >= 5 for events in happened.values())
+        for told, (_, outcome) in zip(subscriptions, FAULTS, strict=True):
+            await told.has_all(happened, outcome)
+
+
+async def test_given_up_after_the_limit_and_sent_again_by_an_operator(calling: Ministry) -> None:
+    """What the receiver never took is parked; mended, it gets all of it under the first ids."""
+    async with subscribed(calling, 500, types="delivery.offered") as told:
+        document_id = new_id()
+        await asyncio.to_thread(live, calling, document_id)
+        await until(told.all_parked)
+        assert len(told.there.received) == ATTEMPTS
+        (message,) = await told.log()
+        assert (message["state"], message["lastError"]) == ("parked", "HTTP 500")
+
+        told.there.script = [200]
+        again = await told.run("replay", "--parked", "--endpoint", told.id)
+        assert again == {"replayed": [message["message"]], "notReplayed": []}
+        await until(told.all_delivered)
+        assert told.there.ids == [message["event"]]
+        told.check()
+
+
+async def test_a_killed_gateway_tells_what_it_had_not_told(calling: Ministry) -> None:
+    """SIGKILL between two tries: the event goes again after the start, under the same id."""
+    async with subscribed(calling, 500, types="package.accepted") as told:
+        await asyncio.to_thread(calling.send, NGHE_AN)
+        await told.there.until(1)
+        calling.gateway.kill()
+        told.there.script = [200]
+        await asyncio.to_thread(calling.gateway.start)
+        await until(told.all_delivered)
+        assert len(told.there.ids) == 1
+        told.check()
+
+
+async def test_an_operator_tries_receivers_out(calling: Ministry) -> None:
+    """`callbacks test` sends one signed event now and says by its exit code how it ended."""
+    answers: tuple[tuple[Behaviour, int, str], ...] = (
+        (204, 0, "delivered"),
+        (500, 3, "try-later"),
+        (403, 1, "refused"),
+        (HANG, 3, "unknown"),
+    )
+
+    async def try_out(behaviour: Behaviour, code: int, outcome: str) -> None:
+        async with subscribed(calling, behaviour, types="never.said") as told:
+            answer = await told.run("test", told.id, code=code)
+            assert answer["outcome"] == outcome
+            (one,) = told.there.received
+            assert one.event["type"] == "vn.lienthong.test"
+            assert one.id == answer["id"]
+            assert verify(told.secret, one.headers, one.body, _time_of(one))
+
+    await asyncio.gather(*(try_out(*one) for one in answers))
