@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from envelopes.findings import Sentence, Severity
 from envelopes.rule import Rule
+from envelopes.rule_sentences_checks import CHECKED_RULES
 from envelopes.rule_sentences_exchange import EXCHANGE_RULES, HEADER_RULES
 
 _REFUSE, _WARN = Severity.REFUSE, Severity.WARN
@@ -284,7 +285,9 @@ _FILE_RULES = (
     Rule(
         "FILE-COMPLETE",
         _REFUSE,
-        "Quyết định 278/2019/QĐ-UBND Kiên Giang, Điều 6.1; Quyết định 58/2023 Kon Tum, Điều 10.4d",
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 6.1; "
+        "Quyết định 58/2023/QĐ-UBND Kon Tum, Điều 10.4d; "
+        "Quyết định 29/2021/QĐ-UBND Điện Biên, Điều 6.1",
         Sentence(
             "danh mục tệp (edXMLManifest) nêu tệp “{element}” (ContentId {found}) nhưng gói tin "
             "không kèm tệp này; cần {allowed}.",
@@ -307,9 +310,17 @@ _FILE_RULES = (
                 "the document lists {found} appendixes but carries {files} files; "
                 "expected {allowed}.",
             ),
+            "pages": Sentence(
+                "tệp “{element}” có {pages} trang nhưng văn bản khai PageAmount {found}; "
+                "cần {allowed}.",
+                "file “{element}” has {pages} pages but the document declares PageAmount {found}; "
+                "expected {allowed}.",
+            ),
         },
     ),
 )
 
 #: Every rule, in the order in which they are met.
-ALL_RULES: tuple[Rule, ...] = _FORM_RULES + _FILE_RULES + HEADER_RULES + EXCHANGE_RULES
+ALL_RULES: tuple[Rule, ...] = (
+    _FORM_RULES + _FILE_RULES + HEADER_RULES + CHECKED_RULES + EXCHANGE_RULES
+)

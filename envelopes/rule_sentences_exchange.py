@@ -14,7 +14,8 @@ HEADER_RULES = (
     Rule(
         "ID-DOCUMENT",
         _WARN,
-        "Quyết định 58/2023 Kon Tum, Điều 8.3; Quyết định 278/2019 Kiên Giang, Điều 7.1",
+        "Quyết định 58/2023/QĐ-UBND Kon Tum, Điều 8.3; "
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 7.1",
         Sentence(
             "mã định danh văn bản {element} “{found}” không khớp {part}; cần {allowed}.",
             "document id {element} “{found}” does not agree with {part}; expected {allowed}.",
@@ -34,7 +35,7 @@ HEADER_RULES = (
     Rule(
         "ID-SENDER",
         _REFUSE,
-        "Quyết định 278/2019 Kiên Giang, Điều 10.4",
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 10.4",
         Sentence(
             "mã cơ quan gửi {element} là “{found}”, không thuộc hệ thống đang kết nối; được phép: "
             "{allowed}.",
@@ -45,7 +46,8 @@ HEADER_RULES = (
     Rule(
         "ID-RECIPIENT",
         _REFUSE,
-        "Quyết định 58/2023 Kon Tum, Điều 8.2 và 10.1b",
+        "Quyết định 58/2023/QĐ-UBND Kon Tum, Điều 8.2, 10.1b; "
+        "Dự thảo thay Quyết định 50/2020/QĐ-UBND Sơn La, Điều 8.3",
         Sentence(
             "không tìm thấy cơ quan nhận {element} “{found}” trong danh mục; cần {allowed}.",
             "recipient {element} “{found}” is not in the directory; expected {allowed}.",
@@ -54,7 +56,8 @@ HEADER_RULES = (
     Rule(
         "HEAD-REQUIRED",
         _WARN,
-        "Quyết định 58/2023 Kon Tum, Điều 10.2; Quyết định 278/2019 Kiên Giang, Điều 6.1, 7.1",
+        "Quyết định 58/2023/QĐ-UBND Kon Tum, Điều 10.2; "
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 6.1, 7.1",
         Sentence(
             "thiếu {element}, cần để vào sổ đăng ký văn bản: {allowed}.",
             "{element} is missing; the register of documents needs it: {allowed}.",
@@ -63,7 +66,7 @@ HEADER_RULES = (
     Rule(
         "HEAD-REPLY",
         _WARN,
-        "Quyết định 278/2019 Kiên Giang, Điều 7.2, 7.3",
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 7.2, 7.3",
         Sentence(
             "văn bản trả lời không nêu rõ văn bản được trả lời ở {element}; cần {allowed}.",
             "a reply does not say in {element} which document it answers; expected {allowed}.",
@@ -72,6 +75,18 @@ HEADER_RULES = (
             "due": Sentence(
                 "hạn trả lời {element} là {found}, trước ngày ban hành; cần {allowed}.",
                 "the due date {element} is {found}, before the date of issue; expected {allowed}.",
+            ),
+            "asks": Sentence(
+                "văn bản đề nghị trả lời (“{found}”) nhưng không có hạn ở {element}; "
+                "cần {allowed}.",
+                "the document asks for a reply (“{found}”) but {element} gives no date; "
+                "expected {allowed}.",
+            ),
+            "unknown": Sentence(
+                "văn bản được trả lời ở {element} “{found}” chưa từng gửi, nhận giữa hai cơ quan; "
+                "cần {allowed}.",
+                "the document answered in {element}, “{found}”, never passed between the two "
+                "agencies; expected {allowed}.",
             ),
         },
     ),
@@ -120,7 +135,7 @@ EXCHANGE_RULES = (
     Rule(
         "RECALL-OWNER",
         _REFUSE,
-        "Quyết định 278/2019 Kiên Giang, Điều 10.4",
+        "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 10.4",
         Sentence(
             "văn bản {element} do cơ quan khác phát hành, “{found}” không được thu hồi hoặc "
             "cập nhật; chỉ {allowed} được phép.",

@@ -111,3 +111,16 @@ def transport_states() -> Mapping[str, CodeEntry]:
 def _code_lists() -> dict[str, list[dict[str, Any]]]:
     with (_FOLDER / "code_lists.toml").open("rb") as file:
         return tomllib.load(file)
+
+
+@cache
+def profile_names() -> frozenset[str]:
+    """The rule profiles that come with the gateway (``schemas/profiles/*.toml``)."""
+    return frozenset(path.stem for path in (_FOLDER / "profiles").glob("*.toml"))
+
+
+def profile_text(name: str) -> str:
+    """The TOML of the profile `name`; `envelopes.rules.profile` reads it. Raises KeyError."""
+    if name not in profile_names():
+        raise KeyError(name)
+    return (_FOLDER / "profiles" / f"{name}.toml").read_text("utf-8")

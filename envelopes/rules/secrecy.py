@@ -1,0 +1,47 @@
+"""HEAD-SECRET: no state secret enters (KT 1.2, ĐB 1.2, SL 1.2, BT 4.2, KG 10.1).
+
+What is found says where the mark was and which, never the text around it: a file is named by its
+place, for its name may be a secret itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envelopes import element_names as names
+from envelopes.content_types import OCTETS
+from envelopes.rules.facts import PackageFacts
+from envelopes.rules.files import kind_of
+from envelopes.rules.header_texts import code_texts, header_texts
+from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
+from envelopes.rules.profile import Profile
+from envelopes.rules.secret_marks import in_code, in_file_name, in_text
+
+_ALLOWED = (
+    "gửi theo quy định về bảo vệ bí mật nhà nước / the channel that the law on state secrets gives"
+)
+
+
+def check_secret(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
+    """HEAD-SECRET in codes, header texts, names of files, and on the documents themselves."""
+    for element, text in code_texts(facts.package):
+        if mark := in_code(text):
+            yield Broken(element, found=mark, allowed=_ALLOWED)
+    for element, text in header_texts(facts.package):
+        if mark := in_text(text):
+            yield Broken(element, found=mark, allowed=_ALLOWED)
+    for index, file, looked in facts.attachments():
+        element = f"{names.ATTACHMENT_ENCODED}/{names.ATTACHMENT}[{index + 1}]"
+        if mark := in_file_name(file.name):
+            yield Broken(f"{element}/{names.ATTACHMENT_NAME}", found=mark, allowed=_ALLOWED)
+        if looked is not None and looked.secret_mark:
+            yield Broken(element, found=looked.secret_mark, allowed=_ALLOWED)
+        elif looked is None:
+            yield NotJudged(Missing.FILES, element)
+        elif not looked.searched_for_secrets and kind_of(file, looked) != OCTETS:
+            yield NotJudged(Missing.TEXT, element)
+    document = facts.document
+    for number, reference in enumerate(document.references if document else (), 1):
+        if mark := in_file_name(reference.attachment_name):
+            element = f"{names.MANIFEST}/{names.REFERENCE}[{number}]/{names.ATTACHMENT_NAME}"
+            yield Broken(element, found=mark, allowed=_ALLOWED)

@@ -1,0 +1,215 @@
+"""The marks of secrecy (Mật, Tối mật, Tuyệt mật) recognised in what people write.
+
+A mark is told from the same letters in ordinary words: "mật" is part of many (bảo mật, mật độ,
+mật ong, bí mật), so it counts alone, in brackets, set apart at either end, after a label ("độ
+mật:"), or as the quality of a document ("công văn mật"). "Tối mật" and "Tuyệt mật" have no other
+meaning and count everywhere but in texts *about* the protection of secrets.
+
+Deceptions undone first: decomposed letters, full-width forms, letters of other scripts that look
+alike, invisible characters, letters set apart ("M Ậ T"), TCVN3 and VNI spellings.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+SECRET, TOP_SECRET, ABSOLUTE_SECRET = "Mật", "Tối mật", "Tuyệt mật"
+
+#: Letters of other scripts that look like ours, after casefolding.
+_LOOKALIKES = str.maketrans("мтоеаиіуṃ", "mtoeaiiym") | str.maketrans("μτοιευ", "mtoieu")
+#: One letter or syllable as its old spellings have it.
+_SPELLINGS = {
+    "mật": ("mật", "mât", "mậ̣t", "mët", "maät", "mat"),
+    "tối": ("tối", "toi", "tèi", "toái"),
+    "tuyệt": ("tuyệt", "tuyêt", "tuyet", "tuyöt", "tuyeät", "tuỵêt"),
+}
+_WORD_OF = {spelling: word for word, many in _SPELLINGS.items() for spelling in many}
+#: Without accents a syllable may be many words: such spellings count only where set apart.
+_BARE = frozenset({"mat", "toi", "tuyet"})
+_TOKEN = re.compile(r"[^\W\d_]+")
+#: Letters with a single space, dot, hyphen or underscore between them.
+_SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_][ ._\-*]){2,11}[^\W\d_](?![^\W_])")
+_SPACED_WORDS = frozenset({"mật", "mat", "tốimật", "toimat", "tuyệtmật", "tuyetmat"})
+_JOINED = {
+    "tốimật": TOP_SECRET,
+    "toimat": TOP_SECRET,
+    "tuyệtmật": ABSOLUTE_SECRET,
+    "tuyetmat": ABSOLUTE_SECRET,
+}
+#: What a mark may be set apart by.
+_OPENING, _CLOSING = "([{<«“\"'*", ")]}>»”\"'*"
+_APART = frozenset(":;-–—|/.,*_=~•·")
+#: Words before "mật" after which it is a label's value or a document's quality.
+_LABELS = ("độ mật", "mức độ mật", "mức độ", "cấp độ mật", "độ", "dấu mật", "dấu độ mật")
+_CARRIERS = (
+    "công văn",
+    "văn bản",
+    "tài liệu",
+    "báo cáo",
+    "kế hoạch",
+    "quyết định",
+    "tờ trình",
+    "thông báo",
+    "công điện",
+    "đề án",
+    "phương án",
+    "hồ sơ",
+    "chỉ thị",
+    "biên bản",
+)
+#: Texts about the protection of secrets may name the degrees without bearing them.
+_ABOUT_SECRECY = ("bí mật nhà nước", "xác định độ mật", "đóng dấu độ mật", "giải mật", "các độ mật")
+
+
+def normal(text: str) -> str:
+    """`text` in small letters with every known deception undone."""
+    plain = unicodedata.normalize("NFKC", text)
+    plain = "".join(char for char in plain if unicodedata.category(char) not in ("Cf", "Cc"))
+    # Lookalikes may carry accents of their own: take them apart, replace, put together again.
+    apart = unicodedata.normalize("NFD", plain.casefold()).translate(_LOOKALIKES)
+    return _SPACED.sub(_together, " ".join(unicodedata.normalize("NFC", apart).split()))
+
+
+def _together(match: re.Match[str]) -> str:
+    joined = re.sub(r"[ ._\-*]", "", match[0])
+    return joined if joined in _SPACED_WORDS else match[0]
+
+
+def in_text(text: str) -> str:
+    """The mark that a subject, a content or another free text bears; "" for none."""
+    return _first_mark(text, bare_apart=text.isupper()) if _may_hold(text) else ""
+
+
+def in_code(text: str) -> str:
+    """The mark in a number, notation or id, where every part stands for itself; "" for none."""
+    return _parts_mark(text, accented_only=False) if _may_hold(text) else ""
+
+
+def in_file_name(name: str) -> str:
+    """The mark in a file's name; without accents "mat" alone counts only in brackets."""
+    if not _may_hold(name):
+        return ""
+    stem = name.rpartition(".")[0] or name
+    return _parts_mark(stem, accented_only=True) or in_text(re.sub(r"[_\-.]+", " ", stem))
+
+
+def in_page(text: str) -> str:
+    """The mark that stands on a line of its own, or after its label, as stamped on a document."""
+    if not _may_hold(text):
+        return ""
+    for line in text.splitlines()[:400]:
+        words = [_WORD_OF.get(token, token) for token in _TOKEN.findall(normal(line))]
+        if 1 <= len(words) <= 5 and (mark := _line_mark(words)):
+            return mark
+    return ""
+
+
+def _line_mark(words: list[str]) -> str:
+    for label in (["độ"], ["độ", "mật"], ["mức", "độ", "mật"]):
+        if words[: len(label)] == label and len(words) > len(label):
+            words = words[len(label) :]
+    if len(words) == 1 and words[0] in _JOINED:
+        return _JOINED[words[0]]
+    return {
+        ("mật",): SECRET,
+        ("tối", "mật"): TOP_SECRET,
+        ("tuyệt", "mật"): ABSOLUTE_SECRET,
+    }.get(tuple(words), "")
+
+
+def _may_hold(text: str) -> bool:
+    """A quick look that spares most texts the rest: an m and a t in any of their shapes."""
+    lowered = text.casefold()
+    return any(char in lowered for char in "mмμｍ𝐦ṃ") or not lowered.isascii()
+
+
+def _parts_mark(text: str, *, accented_only: bool) -> str:
+    tokens = _TOKEN.findall(normal(text).replace("_", " "))
+    for number, token in enumerate(tokens):
+        if token in _JOINED:
+            return _JOINED[token]
+        if _WORD_OF.get(token) != "mật":
+            continue
+        before = _WORD_OF.get(tokens[number - 1], "") if number else ""
+        if before == "tối":
+            return TOP_SECRET
+        if before == "tuyệt":
+            return ABSOLUTE_SECRET
+        if not accented_only:
+            return SECRET
+    return ""
+
+
+def _first_mark(text: str, *, bare_apart: bool) -> str:
+    plain = normal(text)
+    about = any(topic in plain for topic in _ABOUT_SECRECY)
+    tokens = list(_TOKEN.finditer(plain))
+    shouted = _shouted(text)
+    for number, token in enumerate(tokens):
+        word = token[0]
+        if word in _JOINED and not about:
+            return _JOINED[word]
+        if _WORD_OF.get(word) != "mật":
+            continue
+        start, mark, bare = token.start(), SECRET, word in _BARE
+        before = tokens[number - 1] if number else None
+        degree = _WORD_OF.get(before[0], "") if before else ""
+        if before and degree in ("tối", "tuyệt") and _adjoin(plain, before.end(), start):
+            mark = TOP_SECRET if degree == "tối" else ABSOLUTE_SECRET
+            start, bare = before.start(), bare or before[0] in _BARE
+        apart = _set_apart(plain, start, token.end(), bracketed_only=bare and not bare_apart)
+        if apart:
+            return mark
+        if mark != SECRET and not about and not bare:
+            return mark
+        if mark == SECRET and not bare and _qualifies(plain, start, token.end(), about, shouted):
+            return mark
+    return ""
+
+
+def _adjoin(plain: str, end: int, start: int) -> bool:
+    """Whether only blanks and light separators stand between two words."""
+    return not plain[end:start].strip(" _-.*")
+
+
+def _set_apart(plain: str, start: int, end: int, *, bracketed_only: bool) -> bool:
+    """Whether the mark is all there is, in brackets, or set apart at the text's begin or end."""
+    before, after = plain[:start].rstrip(), plain[end:].lstrip()
+    if before[-1:] in tuple(_OPENING) and after[:1] in tuple(_CLOSING):
+        return bool(before and after)
+    if not before.strip(_OPENING + "".join(_APART)) and not after.strip(
+        _CLOSING + "".join(_APART) + "! "
+    ):
+        return True
+    if bracketed_only:
+        return False
+    at_begin = not before.strip(_OPENING + "* ") and after[:1] in _APART and after[:1] != ","
+    at_end = not after.strip(_CLOSING + ".*! ") and before[-1:] in _APART and before[-1:] != "/"
+    return at_begin or at_end
+
+
+def _qualifies(plain: str, start: int, end: int, about: bool, shouted: bool) -> bool:
+    """Whether "mật" is the value of a label or says what kind of document this is."""
+    before, after = plain[:start].rstrip(), plain[end:].lstrip()
+    if before.endswith(":") and any(before[:-1].rstrip().endswith(name) for name in _LABELS):
+        return True
+    if about or shouted:
+        return shouted and not about
+    ends = not after or after[0] in "().,;:-–—"
+    opening = before.split()[:1] and any(before == carrier for carrier in _CARRIERS)
+    return bool(opening) and (ends or after.startswith(("số ", "v/v", "về ")))
+
+
+def _shouted(text: str) -> bool:
+    """Whether MẬT stands in capitals, not as part of a compound, in a text of small letters."""
+    composed = unicodedata.normalize("NFC", text)
+    if composed.isupper():
+        return False
+    words = re.findall(r"[^\W\d_]+", composed)
+    for number, word in enumerate(words):
+        if word == "MẬT":
+            near = words[max(0, number - 1) : number] + words[number + 1 : number + 2]
+            if not any(other.isupper() and len(other) > 1 for other in near):
+                return True
+    return False

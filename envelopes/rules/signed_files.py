@@ -1,0 +1,143 @@
+"""Checks on which files are signed and by whom (parts A and C of the specification)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envelopes.model import Document, SignatureForm
+from envelopes.rules.facts import FileFacts, PackageFacts
+from envelopes.rules.files import kind_of, shown
+from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
+from envelopes.rules.profile import Profile
+from envelopes.signature_facts import (
+    FileSignatures,
+    SignatureFacts,
+    SignatureOutcome,
+    SignerKind,
+)
+
+_PDF = "application/pdf"
+_PDF_ALLOWED = "PDF"
+_SIGNED_ALLOWED = "PDF có chữ ký số / a PDF with digital signatures"
+_BOTH_ALLOWED = (
+    "chữ ký của người có thẩm quyền và của cơ quan / the official's signature and the agency's"
+)
+_MISSING = {
+    SignerKind.OFFICIAL: ("chữ ký số của người có thẩm quyền", "the official's signature"),
+    SignerKind.AGENCY: ("chữ ký số của cơ quan", "the agency's signature"),
+}
+_CHANGES = frozenset({"1"})
+
+
+def check_signed_pdf(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
+    """FILE-SIGNED-PDF: what is signed is a PDF (SL 7.3b)."""
+    document = facts.document
+    if document is None:
+        return
+    xml_signed = facts.signature_form is SignatureForm.XML_DSIG
+    for index, file, looked in facts.attachments():
+        kind = kind_of(file, looked)
+        if kind == _PDF:
+            continue
+        if looked is None and kind:
+            yield NotJudged(Missing.FILES, shown(index, file))
+        signature = looked.other_signature if looked else ""
+        if signature or (xml_signed and index == 0 and kind):
+            found = f"{kind}, {signature}" if signature else kind
+            yield Broken(shown(index, file), found=found, allowed=_PDF_ALLOWED)
+
+
+def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
+    """FILE-UNSIGNED-PDF: unsigned only where the profile allows it, and then as PDF (BT 3.3)."""
+    document = _with_files(facts)
+    if document is None or facts.signature_form is SignatureForm.XML_DSIG:
+        return
+    signed = facts.signatures
+    if signed is None:
+        yield NotJudged(Missing.SIGNATURES)
+        return
+    main = document.attachments[0]
+    looked = _looked_at(facts, 0)
+    kind = kind_of(main, looked)
+    if _is_signed(_of_file(signed, 0)) or (looked and looked.other_signature):
+        return
+    if profile.parameters.signature_required:
+        yield Broken(shown(0, main), kind, _SIGNED_ALLOWED, "required")
+    elif kind and kind != _PDF:
+        yield Broken(shown(0, main), kind, _PDF_ALLOWED)
+
+
+def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
+    """SIG-BOTH: the main document bears the official's and the agency's signature (ĐB 3, 10.2).
+
+    An unsigned document lacks both, which is told where the profile demands signatures; elsewhere
+    FILE-UNSIGNED-PDF speaks of it.
+    """
+    document = _with_files(facts)
+    if document is None:
+        return
+    signed = facts.signatures
+    if signed is None:
+        yield NotJudged(Missing.SIGNATURES)
+        return
+    file = _of_file(signed, 0)
+    bears = [one for one in file.signatures if one.outcome is not SignatureOutcome.INVALID]
+    if not bears and not profile.parameters.signature_required:
+        return
+    kinds = {one.kind for one in bears}
+    missing = [kind for kind in _MISSING if kind not in kinds]
+    if missing:
+        found = ", ".join(sorted(kind.value for kind in kinds)) or SignatureOutcome.ABSENT.value
+        yield Broken(
+            shown(0, document.attachments[0]),
+            found=found,
+            allowed=_BOTH_ALLOWED,
+            values=(
+                ("missing_vi", " và ".join(_MISSING[kind][0] for kind in missing)),
+                ("missing_en", " and ".join(_MISSING[kind][1] for kind in missing)),
+            ),
+        )
+
+
+def check_appendices(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
+    """SIG-APPENDIX: the appendices of a signed document are signed too (KT 10.4d).
+
+    A valid XML signature speaks for every file of the package.
+    """
+    document = _with_files(facts)
+    if document is None or len(document.attachments) == 1:
+        return
+    signed = facts.signatures
+    if signed is None:
+        yield NotJudged(Missing.SIGNATURES)
+        return
+    if signed.xml.valid:
+        return
+    if not _is_signed(_of_file(signed, 0)) and not profile.parameters.signature_required:
+        return
+    for index, file in enumerate(document.attachments):
+        if index and not _is_signed(_of_file(signed, index)):
+            found = _of_file(signed, index).outcome.value
+            yield Broken(shown(index, file), found=found, allowed=_SIGNED_ALLOWED)
+
+
+def _with_files(facts: PackageFacts) -> Document | None:
+    """The document, where it carries files and is no mere revocation."""
+    document = facts.document
+    if document is None or not document.attachments:
+        return None
+    return None if document.business.doc_type.value in _CHANGES else document
+
+
+def _looked_at(facts: PackageFacts, index: int) -> FileFacts | None:
+    return facts.files[index] if facts.files and index < len(facts.files) else None
+
+
+def _of_file(signed: SignatureFacts, index: int) -> FileSignatures:
+    absent = FileSignatures(index, "", "", "", False, SignatureOutcome.ABSENT)
+    return next((one for one in signed.files if one.index == index), absent)
+
+
+def _is_signed(file: FileSignatures) -> bool:
+    """Whether it bears a signature, of whatever worth: the other rules judge that."""
+    return bool(file.signatures) or file.outcome is not SignatureOutcome.ABSENT
