@@ -19,8 +19,11 @@ from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from adapters.calendars import NATIONAL, CalendarProblem, Calendars
 from adapters.database import DatabaseProblem, SqlDatabase, open_database
 from adapters.payloads import DiskPayloads
+from adapters.vault import Vault, VaultProblem
 from gateway import clock
+from gateway.admission import Admission
 from gateway.observability import Metrics, configure_logging
+from gateway.partner_secrets import PartnerSecrets
 from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
@@ -79,7 +82,7 @@ def make_on_time(settings: Settings, registry: Registry) -> OnTime:
 async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     """Open the database (migrated), the payload store and the rest.
 
-    Raises `DatabaseProblem`, `DatabaseUnavailable` or OSError when it cannot be done.
+    Raises `DatabaseProblem`, `VaultProblem`, `DatabaseUnavailable` or OSError when it cannot.
     """
     load_schemas()
     database: SqlDatabase = await open_database(
@@ -91,6 +94,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         before = await database.migrate()
         log.info("database.open", server=await database.ping(), schema=before.value)
         payloads = DiskPayloads(payload_folder(settings))
+        vault = Vault.from_file(settings.effective_key_file)
     except BaseException:
         await database.close()
         raise
@@ -109,6 +113,10 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         accept=Accept(database, reports, fair_clock, clock.new_id, on_time),
         on_time=on_time,
         dead_letters=DeadLetters(database, reports),
+        reports=reports,
+        vault=vault,
+        secrets=PartnerSecrets(database, vault, registry),
+        admission=Admission(),
         metrics=Metrics(),
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
     )
@@ -154,7 +162,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
         return 2
     try:
         uvloop.run(serve(settings, roles))
-    except (DatabaseProblem, CalendarProblem) as error:
+    except (DatabaseProblem, CalendarProblem, VaultProblem) as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
     except (DatabaseUnavailable, OSError) as error:

@@ -116,6 +116,19 @@ class Metrics:
             registry=self.registry,
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
+        self.attempt_seconds = Histogram(
+            "lienthong_attempt_seconds",
+            "Attempts to hand a package over to a partner.",
+            ["connection"],
+            registry=self.registry,
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+        )
+        self.breaker_open = Gauge(
+            "lienthong_connection_unreachable",
+            "1 while a partner is left alone after repeated failures.",
+            ["connection"],
+            registry=self.registry,
+        )
         self.delivery_seconds = Histogram(
             "lienthong_time_to_inbox_seconds",
             "From acceptance to the recipient's inbox.",

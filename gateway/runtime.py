@@ -18,15 +18,19 @@ from adapters.database import SqlCallbacks
 from adapters.webhook import WebhookSender
 from gateway import clock
 from gateway.callbacks import CallbackDispatcher
+from gateway.hand_over import BATCH, HandOver
+from gateway.intakes import Intakes
+from gateway.kinds import KINDS
 from gateway.services import Services
 from gateway.settings import Role
 from routing.callbacks import Endpoint, PostResult
 from routing.deadline_watch import watch_all
 from routing.deliver import offer
 from routing.lanes import Lane
-from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell
+from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell, DoorbellHandler
 from routing.recover import recover_all
 from routing.relay import relay_once
+from routing.route_table import Connection
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +54,7 @@ class Roles:
         self._services = services
         self._tasks: list[asyncio.Task[None]] = []
         self._subscribed: set[str] = set()
+        self._intakes = Intakes(services)
         self._swept = float("-inf")
 
     async def start(self) -> None:
@@ -142,15 +147,24 @@ class Roles:
         """Subscribe to the queues of active connections, leave those of others."""
         services = self._services
         table = await services.registry.routes()
-        active = {key for key, connection in table.connections.items() if connection.active}
-        for connection_id in sorted(active - self._subscribed):
+        served = {key for key, connection in table.connections.items() if connection.is_served}
+        for connection_id in sorted(served - self._subscribed):
+            handler, batch = self._handler(table.connections[connection_id])
             for lane in Lane:
-                await services.broker.subscribe(connection_id, lane, self._hand_over, OFFER_BATCH)
+                await services.broker.subscribe(connection_id, lane, handler, batch)
             self._subscribed.add(connection_id)
-        for connection_id in sorted(self._subscribed - active):
+        for connection_id in sorted(self._subscribed - served):
             await services.broker.unsubscribe(connection_id)
             self._subscribed.discard(connection_id)
+        await self._intakes.watch(table.connections)
         return CONNECTIONS_LOOK
+
+    def _handler(self, connection: Connection) -> tuple[DoorbellHandler, int]:
+        """What answers a connection's doorbells, and how many at once."""
+        kind = KINDS[connection.kind]
+        if kind.partner is None:
+            return self._hand_over, OFFER_BATCH
+        return HandOver(self._services, connection, kind.partner(self._services)), BATCH
 
     async def _hand_over(self, doorbells: Sequence[Doorbell]) -> None:
         """Pull connections: into the inbox."""
@@ -216,6 +230,7 @@ class Roles:
         """Let running rounds end, then disconnect from the broker."""
         self._services.stopping.set()
         self._services.outbox.notify()
+        await self._intakes.stop()
         if self._tasks:
             _, late = await asyncio.wait(
                 self._tasks, timeout=self._services.settings.shutdown_seconds

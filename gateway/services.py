@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 
 from adapters.database import SqlDatabase
 from adapters.payloads import DiskPayloads
+from adapters.vault import Vault
 from envelopes.read import ReadLimits
+from gateway.admission import Admission
 from gateway.intake import IntakeLimits
 from gateway.observability import Metrics
+from gateway.partner_secrets import PartnerSecrets
 from gateway.registry import Registry
 from gateway.settings import MIB, Role, Settings
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
+from routing.gateway_reports import GatewayReports
 from routing.on_time import OnTime
 from routing.ports import Broker
 
@@ -91,6 +95,10 @@ class Services:
     accept: Accept
     on_time: OnTime
     dead_letters: DeadLetters
+    reports: GatewayReports
+    vault: Vault
+    secrets: PartnerSecrets
+    admission: Admission
     metrics: Metrics
     turnstile: Turnstile
     #: Something may have to be relayed.

@@ -77,6 +77,11 @@ class Settings(BaseSettings):
         False,
         description="Start on a PostgreSQL that may forget commits (fsync=off). For tests only.",
     )
+    key_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="File with the key that seals partners' secrets in the database, made when it "
+        "is missing; the same for all processes. Empty: secret.key in the data folder.",
+    )
     broker_url: str = Field(
         "embedded:",
         description="embedded: (in this process) or amqp://user:password@host:5672/vhost.",
@@ -238,6 +243,11 @@ class Settings(BaseSettings):
         """`callback_waits` as times."""
         found = _DURATION.findall(self.callback_waits)
         return tuple(timedelta(seconds=float(count) * _UNITS[unit]) for count, unit in found)
+
+    @property
+    def effective_key_file(self) -> Path:
+        """The key file, with the default filled in."""
+        return self.key_file or self.data_dir / "secret.key"
 
     @property
     def host(self) -> str:

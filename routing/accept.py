@@ -28,7 +28,7 @@ from routing.gateway_reports import (
 from routing.lanes import FairClock, lane_of
 from routing.on_time import OnTime
 from routing.ports import Database, Transaction
-from routing.recipients import RecipientRoute, judge_sender, recipient_routes
+from routing.recipients import Origin, RecipientRoute, judge_sender, recipient_routes
 from routing.records import (
     DOCUMENT,
     Change,
@@ -109,7 +109,10 @@ class Accept:
     async def _submit_document(
         self, submission: Submission, document: Document, routes: RouteTable, now: datetime
     ) -> Accepted | Refused:
-        chosen, found = recipient_routes(document, routes, now)
+        origin = Origin(submission.connection, submission.only_for)
+        chosen, found = recipient_routes(document, routes, now, origin)
+        if not chosen:
+            return Refused(RefusalKind.INVALID, (_nobody(submission),))
         package = self._package(submission, document, routes, tuple(found), now)
         foreseen, known_before = await self._look_first(package, document, routes)
         if foreseen is not None:
@@ -136,7 +139,8 @@ class Accept:
             )
             first = await tx.find_package(package.sender, package.digest)
             if first is not None:
-                return await self._repeat(tx, first, routes, submission.actor, now)
+                more = deliveries if submission.only_for else []
+                return await self._repeat(tx, first, more, routes, submission.actor, now)
             refusal = await self._other_content(tx, known, package)
             if refusal is not None:
                 return refusal
@@ -354,11 +358,16 @@ class Accept:
         self,
         tx: Transaction,
         first: PackageRecord,
+        drafts: list[Delivery],
         routes: RouteTable,
         actor: str,
         now: datetime,
     ) -> Accepted:
-        """The first result again; copies that had no way get another chance when there is one."""
+        """The first result again; copies that had no way get another chance when there is one.
+
+        A partner that names each time another recipient beside the same bytes gets the copies that
+        are new: `drafts`. Those without a way show that in their state.
+        """
         today = now.astimezone(VIETNAM_TIME).date()
         deliveries = await tx.deliveries_of_package(first.id, lock=True)
         taken = {row.recipient for row in deliveries}
@@ -386,6 +395,17 @@ class Accept:
                 changes.append(step)
                 deliveries[position] = step.after
         await tx.apply(changes)
+        further = [
+            replace(row, package_id=first.id, document_pk=first.document_pk, version=first.version)
+            for row in drafts
+            if row.recipient not in taken
+        ]
+        if further:
+            await tx.insert_deliveries(further)
+            # The package itself was told of when it came first.
+            told = accepted_events(first, further, actor)[1:]
+            await tx.append([replace(event, at=now) for event in told])
+            deliveries += further
         return Accepted(first, tuple(deliveries), first.findings, repeated=True)
 
 
@@ -419,6 +439,16 @@ def _asks_back(later: PackageRecord, package: PackageRecord) -> bool:
         return later.version > package.version and later.meaning == BusinessDocType.REVOCATION
     after = (later.received_at, later.id) > (package.received_at, package.id)
     return after and later.meaning == StatusCode.TAKE_BACK
+
+
+def _nobody(submission: Submission) -> Finding:
+    """The partner names recipients beside the package, and the package names none of them."""
+    return make(
+        "ID-RECIPIENT",
+        element="MessageHeader/To",
+        found=", ".join(submission.only_for)[:200],
+        allowed="a recipient that the package names",
+    )
 
 
 def _no_way(route: Route) -> Reason:

@@ -21,15 +21,27 @@ from enum import StrEnum
 from typing import Protocol
 
 from envelopes.findings import Sentence
+from routing.gateway_reports import About, GatewayReports, Issued, record_issued
 from routing.on_time import OnTime
 from routing.ports import Database, Doorbell, Transaction
-from routing.records import Attempt, Change, Delivery, Event, PackageRecord, Reason, change
+from routing.records import (
+    DOCUMENT,
+    Attempt,
+    Change,
+    Delivery,
+    Event,
+    PackageRecord,
+    Reason,
+    change,
+)
 from routing.retry_policy import TryAgainAt, after_attempt
-from routing.route_table import Connection
+from routing.route_table import Connection, RouteTable
 from routing.states import Happening, TransportState
 
 #: How long an attempt belongs to its worker; longer than any partner's time limit.
 LEASE = timedelta(minutes=5)
+#: The longest wait that a partner may ask for.
+LONGEST_WISH = timedelta(hours=1)
 #: When a version that came before its time is looked at again.
 TURN = timedelta(seconds=1)
 
@@ -62,6 +74,8 @@ class AttemptResult:
     outcome: AttemptOutcome
     detail: str = ""
     sentence: Sentence = NOTHING_TO_SAY
+    #: The wait that the partner asked for, if it did.
+    retry_after: timedelta | None = None
 
 
 class Partner(Protocol):
@@ -130,6 +144,14 @@ async def _earlier_versions(tx: Transaction, waiting: list[Delivery]) -> list[De
 
 
 @dataclass(frozen=True, slots=True)
+class Attempted:
+    """A delivery after an attempt, and how the attempt ended."""
+
+    delivery: Delivery
+    result: AttemptResult
+
+
+@dataclass(frozen=True, slots=True)
 class _Begun:
     delivery: Delivery
     package: PackageRecord
@@ -147,18 +169,29 @@ class Deliver:
         clock: Callable[[], datetime],
         spread: Callable[[], float],
         on_time: OnTime | None = None,
+        reports: GatewayReports | None = None,
     ) -> None:
+        """Without `reports` nobody is told of a partner's refusal; tests of attempts need none."""
         self._database = database
         self._on_time = on_time
+        self._reports = reports
         self._owner = owner
         self._clock = clock
         self._spread = spread
 
     async def attempt(
-        self, delivery_id: str, connection: Connection, partner: Partner
-    ) -> Delivery | None:
-        """Make one attempt; the delivery afterwards, or None when there was nothing to do."""
-        begun = await self._begin(delivery_id, connection)
+        self,
+        delivery_id: str,
+        connection: Connection,
+        partner: Partner,
+        routes: RouteTable | None = None,
+        lease: timedelta = LEASE,
+    ) -> Attempted | None:
+        """Make one attempt; what came of it, or None when there was nothing to do.
+
+        `lease` is longer than the partner may take. `routes` serve to tell the sender of a refusal.
+        """
+        begun = await self._begin(delivery_id, connection, lease)
         if begun is None:
             return None
         result = AttemptResult(AttemptOutcome.TRY_LATER)
@@ -166,9 +199,46 @@ class Deliver:
             result = await partner.ask(connection, begun.delivery, begun.package)
         if result.outcome in (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN):
             result = await partner.deliver(connection, begun.delivery, begun.package)
-        return await self._end(begun.delivery, result)
+        issued = await self._refusal(begun, result, routes)
+        return Attempted(await self._end(begun.delivery, result, issued), result)
 
-    async def _begin(self, delivery_id: str, connection: Connection) -> _Begun | None:
+    async def _refusal(
+        self, begun: _Begun, result: AttemptResult, routes: RouteTable | None
+    ) -> Issued | None:
+        """The status 02 by which the sender learns of a partner's refusal (OPS-RETURN)."""
+        refused = result.outcome is AttemptOutcome.REFUSED
+        if not refused or self._reports is None or routes is None:
+            return None
+        if begun.package.kind != DOCUMENT:
+            return None
+        row = begun.delivery
+        reason = Reason("refused-by-partner", result.sentence)
+        return await self._reports.refusal(
+            About.of(begun.package), row.recipient_organ_id, reason, routes, row, self._clock()
+        )
+
+    async def postpone(
+        self, delivery_ids: Sequence[str], connection: Connection, until: datetime, why: str
+    ) -> int:
+        """Ring again at `until`: no attempt is made and none is used up; how many were put off."""
+        now = self._clock()
+
+        async def write(tx: Transaction) -> int:
+            rows = await tx.get_deliveries(sorted(set(delivery_ids)), lock=True)
+            waiting = [
+                row
+                for row in rows
+                if row.state in (*WAITING, TransportState.UNKNOWN)
+                and row.connection_id == connection.id
+            ]
+            await tx.apply([put_off(row, until, now, why) for row in waiting])
+            return len(waiting)
+
+        return await self._database.write(write)
+
+    async def _begin(
+        self, delivery_id: str, connection: Connection, lease: timedelta
+    ) -> _Begun | None:
         now = self._clock()
 
         async def write(tx: Transaction) -> _Begun | None:
@@ -191,7 +261,7 @@ class Deliver:
                 data={"attempt": row.attempts + 1},
                 attempts=row.attempts + 1,
                 lease_owner=self._owner,
-                lease_until=now + LEASE,
+                lease_until=now + lease,
                 ring_at=None,
             )
             if not isinstance(step, Change):
@@ -212,7 +282,7 @@ class Deliver:
         await tx.apply([put_off(row, now + TURN, now, "earlier-version-first")])
         return True
 
-    async def _end(self, begun: Delivery, result: AttemptResult) -> Delivery:
+    async def _end(self, begun: Delivery, result: AttemptResult, issued: Issued | None) -> Delivery:
         now = self._clock()
 
         async def write(tx: Transaction) -> Delivery:
@@ -236,6 +306,8 @@ class Deliver:
                 return row
             changes = self._outcome(row, result, now)
             await tx.apply(changes)
+            if issued is not None and changes:
+                await record_issued(tx, [issued], issued.package.document_pk)
             after = changes[-1].after if changes else row
             if self._on_time is not None and changes and result.outcome is AttemptOutcome.DELIVERED:
                 await self._on_time.received(tx, after, f"worker:{self._owner}", now)
@@ -276,6 +348,9 @@ class Deliver:
         free = {"lease_owner": None, "lease_until": None}
         next_try = after_attempt(row.attempts, now, self._spread())
         if isinstance(next_try, TryAgainAt):
+            if result.retry_after is not None:
+                asked = now + min(result.retry_after, LONGEST_WISH)
+                next_try = TryAgainAt(max(next_try.at, asked))
             unknown = result.outcome is AttemptOutcome.UNKNOWN
             happening = Happening.OUTCOME_UNKNOWN if unknown else Happening.TRY_LATER
             step = change(

@@ -24,6 +24,10 @@ class ConnectionStatus(StrEnum):
     """Whether a connection takes part in traffic."""
 
     ACTIVE = "active"
+    #: It may send; what is addressed to it waits, no attempt is used up.
+    PAUSED = "paused"
+    #: As paused, but what was accepted for it before is still handed over.
+    DRAINING = "draining"
     #: Its credentials are refused; what is addressed to it waits, no attempt is used up.
     SUSPENDED = "suspended"
 
@@ -39,11 +43,28 @@ class Connection:
     agencies: tuple[OrganId, ...]
     created_at: datetime
     settings: dict[str, Any] = field(default_factory=dict)
+    #: When it got its status; what is older is still handed over while it drains.
+    status_since: datetime | None = None
 
     @property
-    def active(self) -> bool:
-        """Whether it may send and receive now."""
-        return self.status is ConnectionStatus.ACTIVE
+    def may_enter(self) -> bool:
+        """Whether its credentials are accepted."""
+        return self.status is not ConnectionStatus.SUSPENDED
+
+    @property
+    def is_served(self) -> bool:
+        """Whether anything is handed over to it now."""
+        return self.status in (ConnectionStatus.ACTIVE, ConnectionStatus.DRAINING)
+
+    @property
+    def waits(self) -> bool:
+        """Whether what is accepted for it from now on waits."""
+        return self.status is not ConnectionStatus.ACTIVE
+
+    @property
+    def is_gateway(self) -> bool:
+        """Whether the partner is a gateway itself: nothing that came from it goes back to it."""
+        return bool(self.settings.get("gateway"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,9 @@ class RouteTable:
             for organ_id in connection.agencies
         }
         self._tokens = {token.sha256: token for token in data.tokens}
+        self._default = next(
+            (one for one in data.connections if one.settings.get("default_route")), None
+        )
 
     def authenticate(self, sha256: str, now: datetime) -> Connection | None:
         """The connection whose valid token has this digest."""
@@ -136,9 +160,14 @@ class RouteTable:
         return agency.name if agency else organ_key
 
     def connection_of(self, organ_id: OrganId) -> tuple[Connection, str] | None:
-        """The connection that serves this agency by longest match, and what matched."""
+        """The connection that serves this agency by longest match, and what matched.
+
+        Where nothing matches it is the default route (`*`), if there is one.
+        """
         match = self.directory.longest_match(organ_id, self._prefixes)
-        return (match.value, str(match.prefix)) if match else None
+        if match:
+            return match.value, str(match.prefix)
+        return (self._default, "*") if self._default else None
 
     def owns(self, connection_id: str, text: str) -> bool:
         """Whether the agency of this code sends through this connection (rule ID-SENDER)."""
@@ -179,8 +208,8 @@ class RouteTable:
                 agency,
             )
         connection, prefix = found
-        waits_vi = "" if connection.active else " Kết nối đang tạm dừng: văn bản chờ."
-        waits_en = "" if connection.active else " It is suspended: packages wait."
+        waits_vi = " Kết nối đang tạm dừng: văn bản chờ." if connection.waits else ""
+        waits_en = f" It is {connection.status}: packages wait." if connection.waits else ""
         return Route(
             RouteKind.ROUTED,
             key,

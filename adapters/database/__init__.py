@@ -18,15 +18,19 @@ from adapters.database.engine import (
 from adapters.database.migrate import SchemaState
 from adapters.database.postgresql import PostgresqlDatabase
 from adapters.database.registry_store import CodesTaken, NameTaken, RegistryStore
+from adapters.database.secret_store import LeaseStore, SealedSecret, SecretStore
 from adapters.database.sqlite import SqliteDatabase
 from adapters.database.store import SqlDatabase
 
 __all__ = [
     "CodesTaken",
     "DatabaseProblem",
+    "LeaseStore",
     "NameTaken",
     "RegistryStore",
     "SchemaState",
+    "SealedSecret",
+    "SecretStore",
     "SqlCallbacks",
     "SqlDatabase",
     "is_sqlite",

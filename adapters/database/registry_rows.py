@@ -51,6 +51,7 @@ async def load_registry(connection: Executes) -> RegistryData:
                 agencies=tuple(codes[row.id]),
                 created_at=row.created_at,
                 settings=row.settings,
+                status_since=row.status_since,
             )
             for row in connection_rows
         ),

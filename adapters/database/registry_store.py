@@ -67,7 +67,7 @@ class RegistryStore:
         """Insert or overwrite agencies; in one transaction, so a broken import changes nothing."""
 
         async def write(tx: Transaction) -> None:
-            connection = _connection(tx)
+            connection = sql_of(tx)
             await _replace_agencies(connection, changed, now)
             event = Event(
                 type="registry.agencies",
@@ -83,16 +83,16 @@ class RegistryStore:
     async def add_connection(
         self,
         connection: Connection,
-        token: Token,
+        token: Token | None,
         new_agencies: Sequence[Agency],
         *,
         actor: str,
         now: datetime,
     ) -> NameTaken | CodesTaken | None:
-        """Add a connection with its codes and first token; None when done."""
+        """Add a connection with its codes and first token, if it has one; None when done."""
 
         async def write(tx: Transaction) -> NameTaken | CodesTaken | None:
-            sql = _connection(tx)
+            sql = sql_of(tx)
             known = (await load_registry(sql)).connections
             if any(other.id == connection.id for other in known):
                 # This very transaction was committed before, and its answer was lost.
@@ -116,7 +116,8 @@ class RegistryStore:
             codes = [_code_row(connection.id, code) for code in dict.fromkeys(connection.agencies)]
             if codes:
                 await sql.execute(insert(connection_agencies), codes)
-            await _insert_token(sql, token)
+            if token is not None:
+                await _insert_token(sql, token)
             await _changed(sql, _event("added", connection, actor, now))
             return None
 
@@ -128,15 +129,53 @@ class RegistryStore:
         """Suspend or resume a connection."""
 
         async def write(tx: Transaction) -> None:
-            sql = _connection(tx)
+            sql = sql_of(tx)
             await sql.execute(
                 update(connections)
                 .where(connections.c.id == connection.id)
-                .values(status=status.value)
+                .values(status=status.value, status_since=now)
             )
             await _changed(sql, _event(status.value, connection, actor, now))
 
         await self._database.write(write)
+
+    async def set_options(
+        self, connection: Connection, options: dict[str, Any], *, actor: str, now: datetime
+    ) -> None:
+        """Replace a connection's options, checked by the caller."""
+
+        async def write(tx: Transaction) -> None:
+            sql = sql_of(tx)
+            await sql.execute(
+                update(connections)
+                .where(connections.c.id == connection.id)
+                .values(settings=options)
+            )
+            await note_change(sql, "options", connection, actor, now)
+
+        await self._database.write(write)
+
+    async def set_codes(
+        self, connection: Connection, codes: Sequence[OrganId], *, actor: str, now: datetime
+    ) -> CodesTaken | None:
+        """Replace the agency codes that a connection serves; None when done."""
+
+        async def write(tx: Transaction) -> CodesTaken | None:
+            sql = sql_of(tx)
+            known = (await load_registry(sql)).connections
+            others = [other for other in known if other.id != connection.id]
+            taken = prefixes_taken(others, codes)
+            if taken:
+                return CodesTaken(taken)
+            mine = connection_agencies.c.connection_id == connection.id
+            await sql.execute(delete(connection_agencies).where(mine))
+            new = [_code_row(connection.id, code) for code in dict.fromkeys(codes)]
+            if new:
+                await sql.execute(insert(connection_agencies), new)
+            await note_change(sql, "agencies", connection, actor, now)
+            return None
+
+        return await self._database.write(write)
 
     async def rotate_token(
         self,
@@ -150,7 +189,7 @@ class RegistryStore:
         """Add a token; the present ones end at `old_expire_at` unless they end earlier."""
 
         async def write(tx: Transaction) -> None:
-            sql = _connection(tx)
+            sql = sql_of(tx)
             column = connection_tokens.c
             await sql.execute(
                 update(connection_tokens)
@@ -166,7 +205,8 @@ class RegistryStore:
         await self._database.write(write)
 
 
-def _connection(tx: Transaction) -> Executes:
+def sql_of(tx: Transaction) -> Executes:
+    """What runs statements in this transaction; TypeError for another database's."""
     if not isinstance(tx, SqlTransaction):
         raise TypeError("the registry store works on its own database only")
     return tx.connection
@@ -197,6 +237,13 @@ async def _insert_token(sql: Executes, token: Token) -> None:
             expires_at=token.expires_at,
         )
     )
+
+
+async def note_change(
+    sql: Executes, what: str, connection: Connection, actor: str, now: datetime
+) -> None:
+    """Count the registry's version up and log what happened to a connection."""
+    await _changed(sql, _event(what, connection, actor, now))
 
 
 def _event(what: str, connection: Connection, actor: str, now: datetime) -> Event:

@@ -29,6 +29,7 @@ from identifiers.texts import fold
 from routing.lanes import Lane
 from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
 from routing.records import DOCUMENT
+from routing.route_table import ConnectionStatus
 from routing.states import TransportState
 
 _d = deliveries.c
@@ -61,21 +62,31 @@ STORE_CHANGE: Update = (
 
 
 def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: int) -> Update:
-    """Claim what is due, fairest first, passing over suspended and saturated connections."""
+    """Claim what is due, fairest first, passing over connections that wait or are saturated."""
     full = (
         select(_d.connection_id, _d.lane)
         .where(_IN_BROKER)
         .group_by(_d.connection_id, _d.lane)
         .having(func.count() >= window)
     )
-    active = select(connections.c.id).where(connections.c.status == "active")
+    of_connection = connections.c.id == _d.connection_id
+    served = exists().where(
+        of_connection,
+        or_(
+            connections.c.status == ConnectionStatus.ACTIVE.value,
+            and_(
+                connections.c.status == ConnectionStatus.DRAINING.value,
+                _d.created_at <= connections.c.status_since,
+            ),
+        ),
+    )
     due = (
         select(_d.id)
         .where(
             _d.ring_at.is_not(None),
             _d.ring_at <= now,
             or_(_d.ring_until.is_(None), _d.ring_until < now),
-            _d.connection_id.in_(active),
+            served,
             tuple_(_d.connection_id, _d.lane).not_in(full),
         )
         .order_by(_d.lane_rank, _d.fair_key)

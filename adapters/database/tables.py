@@ -100,6 +100,7 @@ connections = Table(
     C("status", String(20), nullable=False),
     C("settings", JSON, nullable=False),
     C("created_at", Time, nullable=False),
+    C("status_since", Time),
 )
 
 connection_agencies = Table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -11,8 +11,20 @@ from gateway import clock
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import Failure, refuse
 from gateway.cli.output import print_json, print_table, say, show
-from gateway.cli.registration import KINDS, MAX_NAME, NotAdded, add_connection, new_token, tidy_name
+from gateway.cli.registration import (
+    MAX_NAME,
+    NewConnection,
+    NotAdded,
+    add_connection,
+    changed_options,
+    keep_secret,
+    new_token,
+    provide,
+    tidy_name,
+)
 from gateway.cli.session import Session, open_session
+from gateway.kinds import KINDS, Kind
+from gateway.partner_secrets import new_secret
 from identifiers.organ_id import MalformedOrganId, OrganId
 from routing.route_table import Connection, ConnectionStatus
 
@@ -46,14 +58,45 @@ def _agency_names(
     return names
 
 
-@connections.command()
+def _options(
+    _ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str]:
+    """Options of a connection: KEY=VALUE each."""
+    options = {}
+    for item in given:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{item!r}: write KEY=VALUE")
+        options[key.strip()] = value.strip()
+    return options
+
+
+_KINDS_HELP = "\b\nKinds:\n" + "\n".join(
+    f"  {kind.name:<9} {kind.summary}" for kind in KINDS.values()
+)
+_options_option = click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    callback=_options,
+    metavar="KEY=VALUE",
+    help="An option of the kind; see `lienthong connections kinds`. May be repeated.",
+)
+_secret_option = click.option(
+    "--secret-file",
+    type=click.File("r"),
+    help="File with the secret that the partner gave us; - for standard input.",
+)
+
+
+@connections.command(epilog=_KINDS_HELP)
 @click.argument("name", callback=_name)
-@click.option("--kind", default="pull", show_default=True, help="How packages get there: pull.")
+@click.option("--kind", default="pull", show_default=True, help="How it is spoken to; see below.")
 @click.option(
     "--agency",
     "codes",
     multiple=True,
-    required=True,
     metavar="CODE",
     help="Code of an agency it serves, with everything below it. May be repeated.",
 )
@@ -65,6 +108,8 @@ def _agency_names(
     metavar="[CODE=]NAME",
     help="Name of an agency that is not in the directory yet.",
 )
+@_options_option
+@_secret_option
 @json_option
 @operator_option
 @pass_state
@@ -74,28 +119,168 @@ async def add(
     kind: str,
     codes: tuple[str, ...],
     names: dict[str, str],
+    options: dict[str, str],
+    secret_file: TextIO | None,
     as_json: bool,
     operator: str,
 ) -> None:
-    """Add connection NAME. Its token is shown once and kept nowhere: put it in a safe place."""
+    """Add connection NAME. Its token or secret is shown once and kept nowhere in the open."""
     if kind not in KINDS:
         raise click.BadParameter(
             f"{kind!r} is no kind of connection; allowed: {', '.join(KINDS)}", param_hint="--kind"
         )
+    if not codes and options.get("default_route", "").lower() not in ("true", "1", "yes"):
+        raise click.UsageError("Name the agencies that it serves: --agency CODE.")
     names = _names_for(codes, names)
     async with open_session(state.settings, creates=True) as session:
-        answer = await add_connection(session, name, codes, names, kind=kind, operator=operator)
+        answer = await add_connection(
+            session,
+            name,
+            codes,
+            names,
+            kind=kind,
+            options=options,
+            secret=secret_file.read().strip() if secret_file else "",
+            operator=operator,
+        )
     if isinstance(answer, NotAdded):
         refuse(answer.reason)
+    _tell_added(answer, as_json)
+
+
+def _tell_added(answer: NewConnection, as_json: bool) -> None:
     for agency in answer.added:
         say(f"Added to the directory: {agency.organ_id} {agency.name}")
     if as_json:
         added = [{"organId": one.organ_id.text, "name": one.name} for one in answer.added]
-        data = _connection_dict(answer.connection)
-        print_json({**data, "token": answer.token, "agenciesAdded": added})
+        shown = {"token": answer.token, "secret": answer.secret}
+        print_json(
+            {
+                **_connection_dict(answer.connection),
+                **{key: value for key, value in shown.items() if value},
+                "agenciesAdded": added,
+                "notes": list(answer.notes),
+            }
+        )
         return
-    say(f"Connection {name!r} was added. Its token, shown only now:")
-    show(answer.token)
+    say(f"Connection {answer.connection.name!r} was added.")
+    for note in answer.notes:
+        say(note)
+    if answer.token:
+        say("Its token for the REST API, shown only now:")
+        show(answer.token)
+    if answer.secret:
+        say("The secret shared with the partner, shown only now:")
+        show(answer.secret)
+
+
+@connections.command()
+@click.argument("kind", required=False)
+@json_option
+def kinds(kind: str | None, as_json: bool) -> None:
+    """The kinds of connections, or the options of one KIND."""
+    if kind is not None and kind not in KINDS:
+        raise click.BadParameter(f"{kind!r} is no kind; there are: {', '.join(KINDS)}")
+    if kind is None:
+        if as_json:
+            print_json({"items": [{"name": k.name, "summary": k.summary} for k in KINDS.values()]})
+            return
+        print_table(("kind", "how"), ((k.name, k.summary) for k in KINDS.values()))
+        return
+    rows = _option_rows(KINDS[kind])
+    if as_json:
+        print_json({"name": kind, "summary": KINDS[kind].summary, "options": rows})
+        return
+    show(f"{kind}: {KINDS[kind].summary}")
+    print_table(
+        ("option", "default", "what it does"),
+        ((row["name"], row["default"], row["description"]) for row in rows),
+    )
+
+
+def _option_rows(kind: Kind) -> list[dict[str, str]]:
+    return [
+        {
+            "name": name,
+            "default": "(needed)" if field.is_required() else _word(field.default),
+            "description": field.description or "",
+        }
+        for name, field in kind.options.model_fields.items()
+    ]
+
+
+def _word(value: object) -> str:
+    """An option's value as it is written on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(part) for part in value)
+    return str(value)
+
+
+@connections.command("show")
+@click.argument("name")
+@json_option
+@pass_state
+async def show_(state: State, name: str, as_json: bool) -> None:
+    """Everything about connection NAME but its secrets."""
+    async with open_session(state.settings) as session:
+        connection = _known(session, name)
+    if as_json:
+        print_json({**_connection_dict(connection), "options": connection.settings})
+        return
+    since = connection.status_since or connection.created_at
+    rows: list[tuple[str, object]] = [
+        ("name", connection.name),
+        ("kind", connection.kind),
+        ("status", connection.status.value),
+        ("since", since),
+        ("agencies", ", ".join(code.text for code in connection.agencies)),
+        ("added", connection.created_at),
+        ("id", connection.id),
+    ]
+    rows += [(key, _word(value)) for key, value in sorted(connection.settings.items())]
+    print_table(("what", "value"), rows)
+
+
+@connections.command("set")
+@click.argument("name")
+@_options_option
+@click.option("--unset", "unset", multiple=True, metavar="KEY", help="Back to the default.")
+@json_option
+@operator_option
+@pass_state
+async def set_(
+    state: State,
+    name: str,
+    options: dict[str, str],
+    unset: tuple[str, ...],
+    as_json: bool,
+    operator: str,
+) -> None:
+    """Change options of connection NAME; running gateways follow within a second."""
+    async with open_session(state.settings) as session:
+        connection = _known(session, name)
+        changed = changed_options(session, connection, options, unset)
+        if isinstance(changed, NotAdded):
+            refuse(changed.reason)
+        notes = await provide(session.settings, changed, "")
+        if isinstance(notes, NotAdded):
+            refuse(notes.reason)
+        await session.registry.set_options(
+            changed, changed.settings, actor=f"operator:{operator}", now=clock.now()
+        )
+    if as_json:
+        print_json({**_connection_dict(changed), "options": changed.settings})
+        return
+    for note in notes:
+        say(note)
+    show(f"Connection {changed.name!r} now has: {_in_words(changed.settings)}")
+
+
+def _in_words(options: dict[str, Any]) -> str:
+    words = (f"{key}={_word(value)}" for key, value in sorted(options.items()))
+    return " ".join(words) or "only defaults"
 
 
 def _names_for(codes: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
@@ -177,8 +362,28 @@ async def suspend(state: State, name: str, as_json: bool, operator: str) -> None
 @json_option
 @operator_option
 @pass_state
+async def pause(state: State, name: str, as_json: bool, operator: str) -> None:
+    """Hand nothing over to NAME for now; it may still send. No attempt is used up."""
+    await _set_status(state, name, ConnectionStatus.PAUSED, as_json, operator)
+
+
+@connections.command()
+@click.argument("name")
+@json_option
+@operator_option
+@pass_state
+async def drain(state: State, name: str, as_json: bool, operator: str) -> None:
+    """Hand over what NAME was sent up to now; what comes later waits, as when paused."""
+    await _set_status(state, name, ConnectionStatus.DRAINING, as_json, operator)
+
+
+@connections.command()
+@click.argument("name")
+@json_option
+@operator_option
+@pass_state
 async def resume(state: State, name: str, as_json: bool, operator: str) -> None:
-    """Let a suspended connection take part again."""
+    """Let a paused, draining or suspended connection take part again."""
     await _set_status(state, name, ConnectionStatus.ACTIVE, as_json, operator)
 
 
@@ -205,34 +410,75 @@ async def _set_status(
 @click.option(
     "--overlap",
     type=click.FloatRange(0, LONGEST_OVERLAP),
-    default=24.0,
-    show_default=True,
     metavar="HOURS",
-    help="How long the old token still works.",
+    help="How long the old one still works. [default: 24]",
 )
-@click.option("--now", "at_once", is_flag=True, help="The old token ends at once: it is known.")
+@click.option("--now", "at_once", is_flag=True, help="The old one ends at once: it is known.")
+@click.option("--secret", "of_secret", is_flag=True, help="The shared secret, not the token.")
+@_secret_option
 @json_option
 @operator_option
 @pass_state
 async def rotate(
-    state: State, name: str, overlap: float, at_once: bool, as_json: bool, operator: str
+    state: State,
+    name: str,
+    overlap: float | None,
+    at_once: bool,
+    of_secret: bool,
+    secret_file: TextIO | None,
+    as_json: bool,
+    operator: str,
 ) -> None:
-    """Give NAME a new token, shown once. The old one ends after the overlap."""
+    """Give NAME a new token or secret, shown once. The old one ends after the overlap."""
+    if at_once and overlap is not None:
+        raise click.UsageError("--now and --overlap contradict each other; give one of them.")
+    actor, now = f"operator:{operator}", clock.now()
+    hours = 24.0 if overlap is None else overlap
+    ends = now if at_once else now + timedelta(hours=hours)
     async with open_session(state.settings) as session:
         connection = _known(session, name)
-        now = clock.now()
-        ends = now if at_once else now + timedelta(hours=overlap)
-        secret, token = new_token(connection.id, now)
-        await session.registry.rotate_token(
-            connection, token, ends, actor=f"operator:{operator}", now=now
-        )
+        kind = KINDS[connection.kind]
+        of_secret = of_secret or not kind.has_token
+        if of_secret:
+            given = secret_file.read().strip() if secret_file else ""
+            new = await _new_secret(session, connection, given, ends, actor, now)
+        else:
+            new, token = new_token(connection.id, now)
+            await session.registry.rotate_token(connection, token, ends, actor=actor, now=now)
+    what = "secret" if of_secret else "token"
+    shown = new if not (of_secret and kind.secret and kind.secret.given) else ""
     if as_json:
-        data = {**_connection_dict(connection), "token": secret, "oldTokensEnd": ends.isoformat()}
-        print_json(data)
+        data = {what: shown} if shown else {}
+        ended = "oldSecretsEnd" if of_secret else "oldTokensEnd"
+        print_json({**_connection_dict(connection), **data, ended: ends.isoformat()})
         return
-    say("The old token ended." if at_once else f"The old token works for {overlap:g} hours.")
-    say(f"The new token of {connection.name!r}, shown only now:")
-    show(secret)
+    say(f"The old {what} ended." if at_once else f"The old {what} works for {hours:g} hours.")
+    if shown:
+        say(f"The new {what} of {connection.name!r}, shown only now:")
+        show(shown)
+
+
+async def _new_secret(
+    session: Session,
+    connection: Connection,
+    given: str,
+    ends: datetime,
+    actor: str,
+    now: datetime,
+) -> str:
+    kind = KINDS[connection.kind]
+    if kind.secret is None:
+        raise click.UsageError(f"Kind {kind.name} shares no secret; it has a token.")
+    if kind.secret.given and not given:
+        raise click.UsageError("The partner gives this secret: --secret-file FILE (or -).")
+    if given and not kind.secret.given:
+        raise click.UsageError("This secret is made here; leave --secret-file away.")
+    new = given or kind.secret.prefix + new_secret()
+    notes = await provide(session.settings, connection, new)
+    if isinstance(notes, NotAdded):
+        refuse(notes.reason)
+    await keep_secret(session, connection, new, ends, actor, now)
+    return new
 
 
 def _known(session: Session, name: str) -> Connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from envelopes.findings import Finding, Sentence
+from gateway.admission import Turned, TurnedAway
 
 #: Seconds after which a client may try again when the fault is ours.
 RETRY_AFTER = 2
@@ -80,16 +82,29 @@ def unauthorized() -> Problem:
     )
 
 
-def suspended(name: str) -> Problem:
-    """The connection exists and may not be used now."""
-    return Problem(
-        403,
-        "connection-suspended",
-        Sentence(
-            vi=f"Kết nối «{name}» đang tạm dừng; hãy liên hệ người vận hành trục.",
-            en=f"Connection “{name}” is suspended; ask the operator of the gateway.",
-        ),
-    )
+def not_admitted(name: str, turned_away: TurnedAway, peer: str | None) -> Problem:
+    """The credentials are good, and the request is not taken all the same."""
+    again = {"Retry-After": str(math.ceil(turned_away.again_after))}
+    match turned_away.why:
+        case Turned.SUSPENDED:
+            sentence = Sentence(
+                vi=f"Kết nối «{name}» đang tạm dừng; hãy liên hệ người vận hành trục.",
+                en=f"Connection “{name}” is suspended; ask the operator of the gateway.",
+            )
+            return Problem(403, turned_away.why.value, sentence)
+        case Turned.WRONG_NETWORK:
+            sentence = Sentence(
+                vi=f"Kết nối «{name}» không được dùng từ địa chỉ {peer}.",
+                en=f"Connection “{name}” may not be used from the address {peer}.",
+            )
+            return Problem(403, turned_away.why.value, sentence, setting="allowed_networks")
+        case Turned.TOO_OFTEN:
+            sentence = Sentence(
+                vi=f"Kết nối «{name}» gửi quá nhiều yêu cầu trong một phút; hãy chờ rồi gửi lại.",
+                en=f"Connection “{name}” makes too many requests a minute; wait and try again.",
+            )
+            setting = "requests_per_minute"
+            return Problem(429, turned_away.why.value, sentence, headers=again, setting=setting)
 
 
 def not_found(what: str, vi: str) -> Problem:

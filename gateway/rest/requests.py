@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway import clock
-from gateway.rest.problems import Problem, bad_parameter, not_found, suspended, unauthorized
+from gateway.rest.problems import Problem, bad_parameter, not_admitted, not_found, unauthorized
 from gateway.services import Services
 from routing.route_table import Connection
 
@@ -40,15 +40,16 @@ def correlation_id(request: web.Request) -> str:
 
 
 async def connection(request: web.Request) -> Connection:
-    """The connection whose token the request carries. Raises `Problem` 401 or 403."""
+    """The connection whose token the request carries. Raises `Problem` 401, 403 or 429."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise unauthorized()
     found = await services(request).registry.authenticate(token.strip())
     if found is None:
         raise unauthorized()
-    if not found.active:
-        raise suspended(found.name)
+    turned_away = services(request).admission.admit(found, request.remote)
+    if turned_away is not None:
+        raise not_admitted(found.name, turned_away, request.remote)
     return found
 
 

@@ -43,7 +43,8 @@ async def attempt(
     gateway: Gateway, row: Delivery, partner: ScriptedPartner, owner: str = "worker-1"
 ) -> Delivery | None:
     """One attempt through beta's connection."""
-    return await gateway.worker(owner).attempt(row.id, gateway.world.beta, partner)
+    attempted = await gateway.worker(owner).attempt(row.id, gateway.world.beta, partner)
+    return attempted.delivery if attempted else None
 
 
 async def attempts(gateway: Gateway, row: Delivery) -> list[Attempt]:

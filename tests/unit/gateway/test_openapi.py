@@ -19,6 +19,7 @@ from envelopes.findings import Severity, refused
 from envelopes.model import SignatureForm, StatusCode
 from envelopes.read import read_package
 from envelopes.rule_catalogue import RULES
+from gateway.admission import Turned
 from gateway.intake import IntakeFault
 from gateway.rest.application import routes
 from gateway.rest.operations import docs, openapi_document
@@ -36,7 +37,7 @@ API = openapi_document()
 SCHEMAS = API["components"]["schemas"]
 REST = Path(gateway.rest.__file__).parent
 #: Codes that are not written next to `Problem(` but taken from these.
-TAKEN_FROM = {*RefusalKind, *IntakeFault, "no-such-path", "method-not-allowed"}
+TAKEN_FROM = {*RefusalKind, *IntakeFault, *Turned, "no-such-path", "method-not-allowed"}
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:

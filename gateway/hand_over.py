@@ -1,0 +1,208 @@
+"""Handing packages over to partners that the gateway itself calls (`Way.ATTEMPTS`).
+
+Each connection has its own queue per lane, and here its own concurrency, rate, and circuit breaker:
+a partner that is slow, silent or down delays nobody else (lessons 15). While its breaker is open
+no attempt is made and none is used up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+
+from envelopes.findings import Sentence
+from gateway import clock
+from gateway.services import Services
+from routing.breaker import Breaker, BreakerState
+from routing.connection_options import HandOverOptions, options_of
+from routing.deliver import Attempted, AttemptOutcome, AttemptResult, Deliver, Partner
+from routing.lanes import Lane
+from routing.ports import Doorbell, Transaction
+from routing.records import Delivery, Event, PackageRecord
+from routing.route_table import Connection
+
+log = structlog.get_logger(__name__)
+
+#: Doorbells that are taken from a connection's queue at once.
+BATCH = 16
+#: What a lease is longer than the attempt may take, for asking first and for the database.
+LEASE_MARGIN = timedelta(seconds=60)
+
+_FAILURES = (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN)
+
+
+class HandOver:
+    """The attempts of one connection in this process."""
+
+    def __init__(self, services: Services, connection: Connection, partner: Partner) -> None:
+        self._services = services
+        self._id = connection.id
+        self._partner = partner
+        self._deliver = Deliver(
+            services.database,
+            owner=services.owner,
+            clock=clock.now,
+            spread=clock.spread,
+            on_time=services.on_time,
+            reports=services.reports,
+        )
+        self._adopt(options_of(connection, HandOverOptions))
+        self._running: set[asyncio.Task[None]] = set()
+        self._next_start = 0.0
+
+    def _adopt(self, options: HandOverOptions) -> None:
+        self._options = options
+        pause = timedelta(seconds=options.breaker_seconds)
+        self._breaker = Breaker(options.breaker_failures, pause)
+        # Urgent packages have places of their own: ordinary ones never keep them waiting.
+        self._places = {
+            Lane.URGENT: asyncio.Semaphore(max(1, options.concurrency // 2)),
+            Lane.ORDINARY: asyncio.Semaphore(options.concurrency),
+        }
+
+    async def __call__(self, doorbells: Sequence[Doorbell]) -> None:
+        """Make an attempt for each doorbell; returns when all are done.
+
+        The work goes on when the broker's connection is lost meanwhile and this call is cancelled.
+        """
+        task = asyncio.ensure_future(self._batch(doorbells))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        await asyncio.shield(task)
+
+    async def _batch(self, doorbells: Sequence[Doorbell]) -> None:
+        connection = (await self._services.registry.routes()).connections.get(self._id)
+        if connection is None:
+            return
+        options = options_of(connection, HandOverOptions)
+        if options != self._options:
+            self._adopt(options)
+        wait = self._breaker.open_until
+        if wait is not None and self._breaker.state(clock.now()) is BreakerState.OPEN:
+            ids = [bell.delivery_id for bell in doorbells]
+            await self._deliver.postpone(ids, connection, wait, "partner-not-reachable")
+            return
+        await asyncio.gather(*(self._one(bell, connection) for bell in doorbells))
+
+    async def _one(self, bell: Doorbell, connection: Connection) -> None:
+        async with self._places[bell.lane]:
+            await self._keep_to_rate()
+            longest = timedelta(seconds=self._options.timeout_seconds)
+            wait = self._breaker.may_attempt(clock.now(), longest)
+            if wait is not None:
+                await self._deliver.postpone(
+                    [bell.delivery_id], connection, wait.at, "partner-not-reachable"
+                )
+                return
+            started = time.monotonic()
+            attempted = await self._deliver.attempt(
+                bell.delivery_id,
+                connection,
+                Bounded(self._partner, self._options.timeout_seconds),
+                await self._services.registry.routes(),
+                longest * 2 + LEASE_MARGIN,
+            )
+        if attempted is None:
+            self._breaker.probing_until = None
+            return
+        self._note(attempted, connection, time.monotonic() - started)
+        await self._judge(attempted.result, connection)
+
+    async def _keep_to_rate(self) -> None:
+        """Not more attempts a minute than allowed, spread evenly."""
+        if not self._options.attempts_per_minute:
+            return
+        now = time.monotonic()
+        start = max(now, self._next_start)
+        self._next_start = start + 60 / self._options.attempts_per_minute
+        await asyncio.sleep(start - now)
+
+    def _note(self, attempted: Attempted, connection: Connection, seconds: float) -> None:
+        row, result = attempted.delivery, attempted.result
+        metrics = self._services.metrics
+        metrics.outcomes.labels(connection.name, row.lane.value, result.outcome.value).inc()
+        metrics.attempt_seconds.labels(connection.name).observe(seconds)
+        if result.outcome is AttemptOutcome.DELIVERED:
+            waited = (clock.now() - row.created_at).total_seconds()
+            metrics.delivery_seconds.labels(row.lane.value).observe(max(waited, 0))
+        log.info(
+            "delivery.attempted",
+            connection=connection.name,
+            delivery=row.id,
+            recipient=row.recipient,
+            attempt=row.attempts,
+            outcome=result.outcome.value,
+            detail=result.detail,
+            state=row.state.value,
+            correlation_id=row.correlation_id,
+        )
+
+    async def _judge(self, result: AttemptResult, connection: Connection) -> None:
+        """Tell the breaker how it went; who looks at the log or subscribes hears of a change."""
+        if result.outcome in _FAILURES:
+            if self._breaker.failed(clock.now()):
+                await self._tell("unreachable", result.detail, connection)
+        elif self._breaker.succeeded():
+            await self._tell("reachable", "", connection)
+        opened = self._breaker.open_until is not None
+        self._services.metrics.breaker_open.labels(connection.name).set(float(opened))
+
+    async def _tell(self, what: str, detail: str, connection: Connection) -> None:
+        log.warning(f"connection.{what}", connection=connection.name, detail=detail)
+        event = Event(
+            type=f"connection.{what}",
+            at=clock.now(),
+            actor="gateway:worker",
+            data={"connection": connection.name, "kind": connection.kind, "detail": detail},
+        )
+
+        async def write(tx: Transaction) -> None:
+            await tx.append([event])
+
+        await self._services.database.write(write)
+
+
+class Bounded:
+    """A partner within its time limit; what goes wrong in its adapter is an unknown outcome."""
+
+    def __init__(self, partner: Partner, seconds: float) -> None:
+        self._partner = partner
+        self._seconds = seconds
+
+    async def deliver(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """See `Partner`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._partner.deliver(connection, delivery, package)
+        except TimeoutError:
+            return _silent(self._seconds)
+        except Exception as error:  # a bug in an adapter must not lose the delivery
+            log.exception("partner.bug", connection=connection.name, delivery=delivery.id)
+            return AttemptResult(AttemptOutcome.UNKNOWN, f"bug: {type(error).__name__}")
+
+    async def ask(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """See `Partner`."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._partner.ask(connection, delivery, package)
+        except TimeoutError:
+            return _silent(self._seconds)
+        except Exception as error:  # as above
+            log.exception("partner.bug", connection=connection.name, delivery=delivery.id)
+            return AttemptResult(AttemptOutcome.UNKNOWN, f"bug: {type(error).__name__}")
+
+
+def _silent(seconds: float) -> AttemptResult:
+    sentence = Sentence(
+        vi=f"Bên nhận không trả lời trong {seconds:g} giây: chưa rõ đã nhận hay chưa.",
+        en=f"The partner did not answer within {seconds:g} s: it may have it or not.",
+    )
+    return AttemptResult(AttemptOutcome.UNKNOWN, f"no answer in {seconds:g} s", sentence)

@@ -1,0 +1,133 @@
+"""Running the intakes of connections that packages are taken in from (`Kind.intake`).
+
+One task per connection in the worker role. Where only one process may do it, a lease in the
+database says which; a process that dies is followed by another when its lease has run out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from adapters.database import LeaseStore
+from gateway import clock
+from gateway.kinds import KINDS
+from gateway.kinds.base import Intake
+from gateway.services import Services
+from routing.ports import DatabaseUnavailable
+from routing.route_table import Connection
+
+log = structlog.get_logger(__name__)
+
+#: How long a lease lasts, and how often it is renewed.
+LEASE = timedelta(seconds=30)
+RENEW = 8.0
+#: Seconds before a process that does not hold the lease asks again.
+ASK_AGAIN = 3.0
+#: Seconds that an intake has to end after it was told to.
+GRACE = 15.0
+
+
+class Intakes:
+    """The intakes of this process."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._leases = LeaseStore(services.database)
+        self._tasks: dict[str, tuple[Any, asyncio.Event, asyncio.Task[None]]] = {}
+
+    async def watch(self, connections: dict[str, Connection]) -> None:
+        """Start what is missing, stop what is not wanted or has changed."""
+        wanted = {
+            key: connection
+            for key, connection in connections.items()
+            if connection.may_enter and KINDS[connection.kind].intake is not None
+        }
+        for key, (as_started, stop, task) in list(self._tasks.items()):
+            if task.done() or key not in wanted or _shape(wanted[key]) != as_started:
+                stop.set()
+                await _ended(task)
+                del self._tasks[key]
+        for key, connection in wanted.items():
+            if key not in self._tasks:
+                stop = asyncio.Event()
+                task = asyncio.ensure_future(self._keep(connection, stop))
+                self._tasks[key] = (_shape(connection), stop, task)
+
+    async def stop(self) -> None:
+        """End all of them."""
+        for _, stop, _ in self._tasks.values():
+            stop.set()
+        for _, _, task in self._tasks.values():
+            await _ended(task)
+        self._tasks.clear()
+
+    async def _keep(self, connection: Connection, stop: asyncio.Event) -> None:
+        """Run the intake whenever it is this process's turn, until `stop`."""
+        kind = KINDS[connection.kind]
+        if kind.intake is None:
+            return
+        lease = f"intake:{connection.id}"
+        while not stop.is_set():
+            try:
+                if kind.intake_alone and not await self._hold(lease):
+                    await _pause(stop, ASK_AGAIN)
+                    continue
+                intake = kind.intake(self._services, connection)
+                log.info("intake.started", connection=connection.name, kind=connection.kind)
+                await self._run(intake, lease if kind.intake_alone else None, stop)
+                log.info("intake.stopped", connection=connection.name)
+            except DatabaseUnavailable as error:
+                log.warning("intake.database-unavailable", error=str(error))
+            except Exception:  # a bug in one partner's intake must not end the others'
+                log.exception("intake.bug", connection=connection.name)
+            await _pause(stop, 1.0)
+
+    async def _run(self, intake: Intake, lease: str | None, stop: asyncio.Event) -> None:
+        """Run while the lease can be renewed."""
+        mine = asyncio.Event()
+        task = asyncio.ensure_future(intake.run(mine))
+        stopped = asyncio.ensure_future(stop.wait())
+        first = asyncio.FIRST_COMPLETED
+        try:
+            while not task.done() and not stop.is_set():
+                await asyncio.wait({task, stopped}, timeout=RENEW, return_when=first)
+                if lease and not task.done() and not stop.is_set() and not await self._hold(lease):
+                    log.warning("intake.lease-lost", lease=lease)
+                    break
+        finally:
+            stopped.cancel()
+            mine.set()
+            await _ended(task)
+            if lease:
+                await self._leases.release(lease, self._services.owner, clock.now())
+
+    async def _hold(self, lease: str) -> bool:
+        now = clock.now()
+        return await self._leases.hold(lease, self._services.owner, now, now + LEASE)
+
+
+def _shape(connection: Connection) -> Any:
+    """What an intake depends on; when it changes, the intake starts anew."""
+    return (connection.kind, connection.name, connection.agencies, connection.settings)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Wait for a task that was told to end; one that does not is cancelled."""
+    _, late = await asyncio.wait({task}, timeout=GRACE)
+    if late:
+        task.cancel()
+    (result,) = await asyncio.gather(task, return_exceptions=True)
+    if isinstance(result, Exception):
+        log.error("intake.ended-with-fault", exc_info=result)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
