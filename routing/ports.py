@@ -366,3 +366,11 @@ class PayloadStore(Protocol):
 
 class PayloadMissing(Exception):
     """The database names a payload that the store does not have (broken infrastructure)."""
+
+
+class PayloadDamaged(PayloadMissing):
+    """The store has other bytes than were put (broken infrastructure); they are no payload."""
+
+
+class PayloadsUnavailable(Exception):
+    """The payload store did not answer in time or refused; nothing is known to have been stored."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.s3_server import S3Server
 from tests.support.servers import Postgres, RabbitMq
 
 
@@ -25,6 +26,13 @@ def postgres_server() -> Iterator[Postgres]:
 def rabbitmq_server() -> Iterator[RabbitMq]:
     """The RabbitMQ node of this run; tests share it, each in its own virtual host."""
     with RabbitMq() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """The S3 server of this run; tests share it, each with its own bucket."""
+    with S3Server() as server:
         yield server
 
 

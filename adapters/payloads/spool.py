@@ -1,0 +1,90 @@
+"""A package on its way in: a temporary file that hashes what is written to it.
+
+Every store receives packages this way, so that nothing reaches a store before it is whole and
+judged, and the memory needed does not depend on the size of a package.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from uuid_utils import uuid4
+
+from routing.ports import ClaimCheck
+
+#: A temporary file this old belongs to a process that is gone.
+ABANDONED_AFTER = timedelta(hours=24)
+
+
+class Spool(ABC):
+    """One package on its way in.
+
+    `write`, `finish` and `discard` block on the disk: call them in a thread.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("xb", buffering=0)
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._claim: ClaimCheck | None = None
+
+    def write(self, block: bytes | memoryview) -> None:
+        """Append a block. Raises OSError when the disk is full."""
+        view = memoryview(block)
+        while view:
+            view = view[self._file.write(view) :]
+        self._hash.update(block)
+        self._size += len(block)
+
+    def finish(self) -> ClaimCheck:
+        """No more comes: the digest and size of what was written."""
+        if self._claim is None:
+            self._claim = ClaimCheck(self._hash.hexdigest(), self._size)
+        return self._claim
+
+    @property
+    def claim(self) -> ClaimCheck:
+        """The claim check; `finish` must have been called."""
+        if self._claim is None:
+            raise AssertionError("claim of a spool that is not finished")
+        return self._claim
+
+    @abstractmethod
+    async def keep(self) -> None:
+        """Make the package part of the store, durably. Again is harmless once it was.
+
+        Raises `PayloadsUnavailable` when the store cannot be reached (trying again is allowed),
+        OSError when the disk does not take it, and ValueError after that or `discard`.
+        """
+
+    def discard(self) -> None:
+        """Throw away what was not kept. Harmless after `keep`."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def read(self) -> bytes:
+        """All bytes written so far; for small packages only."""
+        return self._path.read_bytes()
+
+
+def temporary_name(folder: Path) -> Path:
+    """A file that is nobody else's."""
+    return folder / str(uuid4())
+
+
+def sweep_abandoned(folder: Path, now: datetime) -> int:
+    """Remove temporary files of processes that are gone; how many."""
+    oldest = (now - ABANDONED_AFTER).timestamp()
+    removed = 0
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+                removed += 1
+        except FileNotFoundError:
+            continue
+    return removed
