@@ -20,6 +20,9 @@ from gateway.story_deadlines import deadline, is_dull
 from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import ReportEffect
 
+#: What keeps a delivery, if something does (`gateway.waiting`).
+Waiting = Callable[[Delivery], Sentence | None]
+
 #: What only concerns the inside of the gateway.
 TECHNICAL = frozenset(
     {
@@ -66,6 +69,8 @@ class Chapter:
     name: str
     lines: tuple[Line, ...]
     standing: Sentence
+    #: What keeps the newest copy, if something does.
+    waiting: Sentence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,14 @@ class Story:
         return {
             "documentId": self.document_id,
             "documentPk": self.document_pk,
-            "title": {"vi": self.title.vi, "en": self.title.en},
+            "title": _both(self.title),
             "lines": [line.as_dict() for line in self.lines],
             "recipients": [
                 {
                     "recipient": chapter.recipient,
                     "name": chapter.name,
-                    "standing": {"vi": chapter.standing.vi, "en": chapter.standing.en},
+                    "standing": _both(chapter.standing),
+                    "waiting": _both(chapter.waiting) if chapter.waiting else None,
                     "lines": [line.as_dict() for line in chapter.lines],
                 }
                 for chapter in self.chapters
@@ -105,6 +111,12 @@ class Story:
             yield f"{chapter.recipient}  {chapter.name}"
             yield from _text(chapter.lines, language, technical)
             yield f"  = {chapter.standing.in_language(language)}"
+            if chapter.waiting is not None:
+                yield f"  ! {chapter.waiting.in_language(language)}"
+
+
+def _both(sentence: Sentence) -> dict[str, str]:
+    return {"vi": sentence.vi, "en": sentence.en}
 
 
 def _text(lines: Iterable[Line], language: str, technical: bool) -> Iterator[str]:
@@ -121,9 +133,10 @@ def story_of(
     packages: Sequence[PackageRecord],
     deliveries: Sequence[Delivery],
     connection_name: Callable[[str | None], str],
+    waiting: Waiting = lambda _: None,
 ) -> Story:
     """Tell the story of a document, or of packages about a document that is not known here."""
-    return _Teller(document, events, packages, deliveries, connection_name).tell()
+    return _Teller(document, events, packages, deliveries, connection_name, waiting).tell()
 
 
 class _Teller:
@@ -136,7 +149,9 @@ class _Teller:
         packages: Sequence[PackageRecord],
         deliveries: Sequence[Delivery],
         connection_name: Callable[[str | None], str],
+        waiting: Waiting,
     ) -> None:
+        self._waiting = waiting
         self._document = document
         self._events = sorted(events, key=lambda event: event.seq)
         self._packages = {package.id: package for package in packages}
@@ -169,6 +184,7 @@ class _Teller:
                     name=rows[-1].recipient_name,
                     lines=tuple(told[recipient]),
                     standing=tell.standing(rows[-1]),
+                    waiting=self._waiting(rows[-1]),
                 )
                 for recipient, rows in self._recipients.items()
             ),

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
-from adapters.payloads import DiskPayloads
 from envelopes.findings import Sentence
 from gateway import clock
-from gateway.app import make_reports, payload_folder
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import REFUSED, refuse
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
 from gateway.cli.session import Session, open_session
 from gateway.rest import encode
+from gateway.waiting import why_waiting
 from routing.dead_letters import Answer, DeadLetters, NotNow, UnknownDelivery
-from routing.lanes import FairClock
 from routing.ports import DeliveryQuery, Transaction
 from routing.records import Attempt, Delivery, PackageRecord
-from routing.states import TransportState
+from routing.states import Happening, TransportState
+
+#: What of an event's data says why an operator held a delivery.
+_HELD = f"delivery.{Happening.HELD}"
 
 Step = Callable[[DeadLetters, Session, str], Awaitable[Answer]]
 
@@ -32,9 +34,28 @@ def deliveries() -> None:
 
 def dead_letters(session: Session) -> DeadLetters:
     """The operator's use cases on this session's database and data folder."""
+    # Imported here: looking at deliveries needs none of the service's parts.
+    from adapters.payloads import DiskPayloads
+    from gateway.app import make_reports, payload_folder
+    from routing.lanes import FairClock
+
     payloads = DiskPayloads(payload_folder(session.settings))
     reports = make_reports(session.settings, payloads, FairClock())
     return DeadLetters(session.database, reports)
+
+
+_COLUMNS = (
+    "id",
+    "state",
+    "report",
+    "kind",
+    "document",
+    "to",
+    "connection",
+    "tries",
+    "changed",
+    "why",
+)
 
 
 def _state(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> list[str]:
@@ -86,39 +107,90 @@ async def list_(
             limit=limit + 1,
         )
 
-        async def read(tx: Transaction) -> list[Delivery]:
-            return await tx.search_deliveries(query)
+        async def read(tx: Transaction) -> list[_Known]:
+            return await _with_package(tx, await tx.search_deliveries(query))
 
-        rows = await session.database.read(read)
-        more, rows = len(rows) > limit, rows[:limit]
+        known = await session.database.read(read)
+        more, known = len(known) > limit, known[:limit]
         if as_json:
-            items = [encode.delivery(row) for row in rows]
-            print_json({"items": items, "next": rows[-1].id if more else None})
+            items = [_listed(session, one) for one in known]
+            print_json({"items": items, "next": known[-1].row.id if more else None})
             return
-        if not rows:
+        if not known:
             say("No deliveries.")
             return
         print_table(
-            ("id", "state", "report", "to", "connection", "tries", "changed", "why"),
+            _COLUMNS,
             (
                 (
-                    row.id,
-                    row.state,
-                    row.business_state,
-                    f"{row.recipient_organ_id} {row.recipient_name}",
-                    session.connection_name(row.connection_id),
-                    row.attempts,
-                    row.updated_at,
-                    sentence(row.reason.sentence, state.language or "en") if row.reason else "",
+                    one.row.id,
+                    one.row.state,
+                    one.row.business_state,
+                    one.package.kind if one.package else "",
+                    one.package.document_id if one.package else "",
+                    f"{one.row.recipient_organ_id} {one.row.recipient_name}",
+                    session.connection_name(one.row.connection_id),
+                    one.row.attempts,
+                    one.row.updated_at,
+                    _why_here(session, one, state.language or "en"),
                 )
-                for row in rows
+                for one in known
             ),
         )
         if more:
-            say(f"There are more: --after {rows[-1].id}")
+            say(f"There are more: --after {known[-1].row.id}")
 
 
-Known = tuple[Delivery, PackageRecord | None, list[Attempt]]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A delivery with its package, and why an operator holds it, if one does."""
+
+    row: Delivery
+    package: PackageRecord | None
+    held: str
+    attempts: Sequence[Attempt] = ()
+
+
+async def _with_package(tx: Transaction, rows: Sequence[Delivery]) -> list[_Known]:
+    packages = await tx.get_packages(list({row.package_id for row in rows}))
+    return [_Known(row, packages.get(row.package_id), await _held(tx, row)) for row in rows]
+
+
+async def _held(tx: Transaction, row: Delivery) -> str:
+    """What the operator wrote who holds it; the log knows."""
+    if row.state is not TransportState.HELD:
+        return ""
+    told = [
+        f"{event.data.get('why', '')} ({event.actor.removeprefix('operator:')})"
+        for event in await tx.events_of_package(row.package_id)
+        if event.delivery_id == row.id and event.type == _HELD
+    ]
+    return told[-1] if told else ""
+
+
+def _listed(session: Session, known: _Known) -> dict[str, Any]:
+    """A delivery for programs, with what its package says and what keeps it."""
+    row, package = known.row, known.package
+    waits = why_waiting(row, session.routes.connections, clock.now())
+    return {
+        **encode.delivery(row),
+        "connection": session.connection_name(row.connection_id) or None,
+        "documentId": package.document_id if package else None,
+        "documentPk": row.document_pk,
+        "kind": package.kind if package else None,
+        "sha256": package.digest if package else None,
+        "held": known.held or None,
+        "waiting": {"vi": waits.vi, "en": waits.en} if waits else None,
+    }
+
+
+def _why_here(session: Session, known: _Known, language: str | None) -> str:
+    """Why it is where it is and what keeps it, in one text."""
+    row = known.row
+    waits = why_waiting(row, session.routes.connections, clock.now())
+    sentences = [row.reason.sentence] if row.reason else []
+    sentences += [waits] if waits else []
+    return " ".join([*(sentence(one, language) for one in sentences), known.held]).strip()
 
 
 @deliveries.command("show")
@@ -129,53 +201,41 @@ async def show_(state: State, ids: tuple[str, ...], as_json: bool) -> None:
     """All that is known of these deliveries, with their attempts."""
     async with open_session(state.settings) as session:
 
-        async def read(tx: Transaction) -> list[Known]:
+        async def read(tx: Transaction) -> list[_Known]:
             rows = {row.id: row for row in await tx.get_deliveries(ids)}
-            packages = await tx.get_packages([row.package_id for row in rows.values()])
+            wanted = [rows[one] for one in dict.fromkeys(ids) if one in rows]
             return [
-                (rows[one], packages.get(rows[one].package_id), await tx.attempts_of(one))
-                for one in dict.fromkeys(ids)
-                if one in rows
+                replace(one, attempts=await tx.attempts_of(one.row.id))
+                for one in await _with_package(tx, wanted)
             ]
 
         found = await session.database.read(read)
         if as_json:
-            print_json({"items": [_delivery_dict(session, *known) for known in found]})
+            print_json({"items": [_shown(session, known) for known in found]})
         else:
             for known in found:
-                _print_delivery(session, *known, language=state.language)
-    missing = [one for one in ids if one not in {row.id for row, _, _ in found}]
+                _print_delivery(session, known, state.language)
+    missing = [one for one in ids if one not in {known.row.id for known in found}]
     if missing:
         refuse(f"There is no delivery {', '.join(missing)}.")
 
 
-def _delivery_dict(
-    session: Session, row: Delivery, package: PackageRecord | None, attempts: list[Attempt]
-) -> dict[str, Any]:
-    return {
-        **encode.delivery(row),
-        "connection": session.connection_name(row.connection_id) or None,
-        "documentId": package.document_id if package else None,
-        "documentPk": row.document_pk,
-        "kind": package.kind if package else None,
-        "sha256": package.digest if package else None,
-        "attemptsLog": [encode.attempt(attempt) for attempt in attempts],
-    }
+def _shown(session: Session, known: _Known) -> dict[str, Any]:
+    log = [encode.attempt(attempt) for attempt in known.attempts]
+    return {**_listed(session, known), "attemptsLog": log}
 
 
-def _print_delivery(
-    session: Session,
-    row: Delivery,
-    package: PackageRecord | None,
-    attempts: list[Attempt],
-    language: str | None,
-) -> None:
+def _print_delivery(session: Session, known: _Known, language: str | None) -> None:
+    row, package = known.row, known.package
+    waits = why_waiting(row, session.routes.connections, clock.now())
     print_fields(
         (
             ("delivery", row.id),
             ("state", row.state),
             ("reported", row.business_state),
             ("why", sentence(row.reason.sentence, language) if row.reason else ""),
+            ("held", known.held),
+            ("waits", sentence(waits, language) if waits else ""),
             ("recipient", f"{row.recipient_organ_id} {row.recipient_name}"),
             ("connection", session.connection_name(row.connection_id)),
             ("lane", row.lane),
@@ -192,7 +252,7 @@ def _print_delivery(
             ("attempts", row.attempts),
         )
     )
-    for one in attempts:
+    for one in known.attempts:
         ended = one.outcome or "no answer yet"
         show(f"  attempt {one.number}  {one.started_at.isoformat()}  {ended}  {one.detail}")
     show()

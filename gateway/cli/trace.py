@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import click
 
+from gateway import clock
 from gateway.cli.context import LANGUAGES, State, json_option, pass_state
 from gateway.cli.failures import refuse
 from gateway.cli.output import print_json, show
 from gateway.cli.session import Session, open_session
 from gateway.story import Story, story_of
+from gateway.waiting import why_waiting
 from routing.ports import DocumentQuery, Transaction
 from routing.records import Delivery, DocumentRecord, Event, PackageRecord
 
@@ -78,6 +80,7 @@ async def find_story(session: Session, wanted: str) -> Story | list[DocumentReco
         material.packages,
         material.deliveries,
         session.connection_name,
+        lambda row: why_waiting(row, session.routes.connections, clock.now()),
     )
 
 

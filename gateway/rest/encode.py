@@ -7,22 +7,27 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Any
 
 from routing.deadlines import Deadline
 from routing.lanes import Lane
 from routing.ports import InboxCursor, InboxItem
 from routing.records import Attempt, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import TransportState
-from routing.submission import Accepted
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from routing.submission import Accepted
 
 _ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
+    # Imported here: the command line uses the shapes below, without a web server.
+    from aiohttp import web
+
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return web.Response(status=status, text=text, content_type="application/json", headers=headers)
 

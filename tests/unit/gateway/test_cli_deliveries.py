@@ -129,6 +129,36 @@ def test_hold_and_release(lienthong: Lienthong, seed: Seed) -> None:
     assert released == {"id": seed.beta.id, "done": True, "state": "accepted", "reason": None}
 
 
+def test_list_says_who_holds_it_and_why(lienthong: Lienthong, seed: Seed) -> None:
+    """The reason of a hold, the kind and the document stand in the list."""
+    lienthong("deliveries", "hold", seed.beta.id, "--reason", "chờ xác minh", "--operator", "hoa")
+    (row,) = lienthong.json("deliveries", "list", "--state", "held")["items"]
+    assert row["held"] == "chờ xác minh (hoa)"
+    assert (row["kind"], row["documentId"]) == ("document", seed.package.document_id)
+    table = lienthong("deliveries", "list", "--state", "held").stdout
+    assert "chờ xác minh (hoa)" in table and seed.package.document_id in table
+    assert "chờ xác minh (hoa)" in lienthong("deliveries", "show", seed.beta.id).stdout
+
+
+def test_a_suspended_connection_is_told_wherever_one_looks(
+    lienthong: Lienthong, seed: Seed
+) -> None:
+    """List, show and story say that nothing moves, and why; no more once it is resumed."""
+    doors = (
+        ("deliveries", "list", "--connection", "beta"),
+        ("deliveries", "show", seed.beta.id),
+        ("trace", seed.document.pk, "--lang", "en"),
+    )
+    lienthong("connections", "suspend", "beta")
+    for door in doors:
+        assert "“beta” is suspended" in lienthong(*door).stdout
+    story = lienthong.json("trace", seed.document.pk)
+    assert "đang tạm dừng" in story["recipients"][0]["waiting"]["vi"]
+    lienthong("connections", "resume", "beta")
+    for door in doors:
+        assert "is suspended" not in lienthong(*door).stdout
+
+
 def test_several_at_once_each_get_an_answer(lienthong: Lienthong, seed: Seed) -> None:
     """What is not possible is told with its reason, the rest is done, the exit code is 1."""
     items = lienthong.json(
