@@ -61,6 +61,8 @@ class Revocation(StrEnum):
 
     GOOD = "good"
     REVOKED = "revoked"
+    #: Good by a list or answer whose nextUpdate is over, within the grace time: taken, and told.
+    STALE = "stale"
     #: No answer that is fresh enough (nextUpdate and the grace time are over, or none was had).
     UNKNOWN = "unknown"
     #: Not looked at: the signature failed before, or the policy does not ask.
@@ -112,6 +114,34 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     TOO_MANY = "too-many"
     UNSUPPORTED = "unsupported"
+
+
+#: These leave open whether the signature is good; all other reasons show it to be wrong.
+UNTELLING = frozenset(
+    {
+        Reason.PLACEHOLDER,
+        Reason.WEAK_ALGORITHM,
+        Reason.NO_CERTIFICATE,
+        Reason.REVOCATION_UNKNOWN,
+        Reason.NO_TRUST_ANCHORS,
+        Reason.MALFORMED,
+        Reason.ENCRYPTED,
+        Reason.TIME_LIMIT,
+        Reason.MEMORY_LIMIT,
+        Reason.WORKER_DIED,
+        Reason.TOO_LARGE,
+        Reason.TOO_MANY,
+        Reason.UNSUPPORTED,
+    }
+)
+
+
+def outcome_of(reasons: Iterable[Reason]) -> SignatureOutcome:
+    """The outcome of a signature that exists: VALID where nothing speaks against it."""
+    given = set(reasons)
+    if given - UNTELLING:
+        return SignatureOutcome.INVALID
+    return SignatureOutcome.UNVERIFIABLE if given else SignatureOutcome.VALID
 
 
 @dataclass(frozen=True, slots=True)

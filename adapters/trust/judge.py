@@ -1,0 +1,224 @@
+"""Whether a certificate may be believed at a moment: chain, time, purpose, revocation, suspension.
+
+Path validation is pyhanko-certvalidator's, never with its own fetching (reliability 2.3): the URLs
+in a stranger's certificate are not ours to open. Lists and answers come from `adapters.trust.fetch`
+or from the signed file itself. The moment comes from a time stamp or from our own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from asn1crypto import crl, ocsp, x509
+from pyhanko.sign.validation.settings import KeyUsageConstraints
+from pyhanko_certvalidator import CertificateValidator, ValidationContext
+from pyhanko_certvalidator.errors import (
+    DisallowedAlgorithmError,
+    ExpiredError,
+    InsufficientRevinfoError,
+    InvalidCertificateError,
+    NotYetValidError,
+    PathBuildingError,
+    PathError,
+    RevokedError,
+    ValidationError,
+)
+from pyhanko_certvalidator.path import ValidationPath
+from pyhanko_certvalidator.validate import async_validate_path
+
+from adapters.trust.material import RevocationMode, TrustMaterial, TrustPolicy
+from envelopes.signature_facts import Reason, Revocation
+
+_TOLERANCE = timedelta(minutes=1)
+
+
+class Purpose(StrEnum):
+    """What the certificate was used for."""
+
+    SIGNING = "signing"
+    TIME_STAMPING = "time-stamping"
+
+
+_USAGES = {
+    Purpose.SIGNING: KeyUsageConstraints(
+        key_usage={"digital_signature", "non_repudiation"}, match_all_key_usages=False
+    ),
+    Purpose.TIME_STAMPING: KeyUsageConstraints(
+        extd_key_usage={"time_stamping"}, explicit_extd_key_usage_required=True
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be said of a certificate. `trusted` is None where it cannot be told."""
+
+    trusted: bool | None
+    revocation: Revocation = Revocation.UNCHECKED
+    reasons: tuple[Reason, ...] = ()
+    detail: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.trusted is True and not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Lists, answers and certificates that came with a file: data, trusted for nothing."""
+
+    certificates: tuple[x509.Certificate, ...] = ()
+    crls: tuple[crl.CertificateList, ...] = ()
+    ocsps: tuple[ocsp.OCSPResponse, ...] = ()
+
+
+class Judge:
+    """Judges certificates by one material and policy; keeps what is parsed."""
+
+    def __init__(self, material: TrustMaterial, policy: TrustPolicy) -> None:
+        self.material = material
+        self.policy = policy
+        self._anchors = [x509.Certificate.load(one) for one in material.anchors]
+        self._others = [x509.Certificate.load(one) for one in material.intermediates]
+        self._crls = [crl.CertificateList.load(one) for one in material.crls]
+        self._ocsps = [ocsp.OCSPResponse.load(one) for one in material.ocsps]
+
+    async def judge(
+        self,
+        certificate: x509.Certificate,
+        at: datetime,
+        purpose: Purpose = Purpose.SIGNING,
+        evidence: Evidence = Evidence(),
+    ) -> Judgement:
+        """What is to be said of `certificate` when it was used at the moment `at`."""
+        if not self._anchors:
+            return Judgement(None, reasons=(Reason.NO_TRUST_ANCHORS,), detail="no trust anchors")
+        path = await self._path(certificate, at, evidence)
+        if isinstance(path, Judgement):
+            return path
+        try:
+            _USAGES[purpose].validate(certificate)
+        except InvalidCertificateError as error:
+            return _distrust(Reason.WRONG_PURPOSE, error)
+        since = self._suspended(path)
+        if since is not None and since <= at:
+            detail = f"suspended since {since.isoformat()}"
+            return Judgement(False, reasons=(Reason.SUSPENDED,), detail=detail)
+        return await self._revocation(path, at, evidence)
+
+    async def _path(
+        self, certificate: x509.Certificate, at: datetime, evidence: Evidence
+    ) -> ValidationPath | Judgement:
+        context = self._context(at, evidence)
+        try:
+            return await CertificateValidator(
+                certificate, validation_context=context
+            ).async_validate_path()
+        except ExpiredError as error:
+            return _distrust(Reason.EXPIRED, error)
+        except NotYetValidError as error:
+            return _distrust(Reason.NOT_YET_VALID, error)
+        except DisallowedAlgorithmError as error:
+            if _too_small(certificate, self.policy):
+                return _distrust(Reason.KEY_TOO_SMALL, error)
+            return Judgement(None, reasons=(Reason.WEAK_ALGORITHM,), detail=_said(error))
+        except (PathError, PathBuildingError, ValidationError, ValueError) as error:
+            return _distrust(Reason.UNTRUSTED, error)
+
+    def _context(
+        self,
+        at: datetime,
+        evidence: Evidence,
+        *,
+        tolerance: timedelta = _TOLERANCE,
+        revocation: Iterable[x509.Certificate] | None = None,
+    ) -> ValidationContext:
+        """A context of certvalidator; with lists and answers where `revocation` gives a path."""
+        lists: dict[str, object] = {}
+        if revocation is not None:
+            lists = {
+                **self._revocation_data(tuple(revocation), evidence),
+                "revocation_mode": "require",
+                # Newer lists tell of the past as well; `_revocation_data` leaves out those that
+                # may have forgotten.
+                "retroactive_revinfo": True,
+            }
+        return ValidationContext(
+            trust_roots=self._anchors,
+            other_certs=[*self._others, *evidence.certificates],
+            moment=at,
+            allow_fetching=False,
+            time_tolerance=tolerance,
+            **lists,  # type: ignore[arg-type]  # three keyword arguments of as many types
+        )
+
+    def _revocation_data(
+        self, path: Sequence[x509.Certificate], evidence: Evidence
+    ) -> dict[str, object]:
+        """Lists by the path's authorities, made while its certificates were still on them."""
+        issuers = {one.issuer.hashable for one in path}
+        last = min((one.not_valid_after for one in path), default=None)
+        crls = [
+            one
+            for one in (*self._crls, *evidence.crls)
+            if one.issuer.hashable in issuers
+            and (last is None or one["tbs_cert_list"]["this_update"].native <= last)
+        ]
+        return {"crls": crls, "ocsps": [*self._ocsps, *evidence.ocsps]}
+
+    async def _revocation(
+        self, path: ValidationPath, at: datetime, evidence: Evidence
+    ) -> Judgement:
+        if self.policy.revocation is RevocationMode.OFF:
+            return Judgement(True)
+        certificates = tuple(path.iter_certs(include_root=False))
+        detail = ""
+        for tolerance, good in (
+            (_TOLERANCE, Revocation.GOOD),
+            (self.policy.grace, Revocation.STALE),
+        ):
+            context = self._context(at, evidence, tolerance=tolerance, revocation=certificates)
+            try:
+                await async_validate_path(context, path)
+            except RevokedError as error:
+                return Judgement(
+                    True, Revocation.REVOKED, (Reason.REVOKED,), f"revoked: {_said(error)}"
+                )
+            except InsufficientRevinfoError as error:
+                detail = _said(error)
+            except (PathError, ValidationError, ValueError) as error:
+                detail = _said(error)
+                break
+            else:
+                return Judgement(True, good)
+        if self.policy.revocation is RevocationMode.SOFT:
+            return Judgement(True, Revocation.UNKNOWN, detail=detail)
+        return Judgement(True, Revocation.UNKNOWN, (Reason.REVOCATION_UNKNOWN,), detail)
+
+    def _suspended(self, path: ValidationPath) -> datetime | None:
+        """Since when a certificate of the path counts for nothing."""
+        known = self.material.suspended
+        found = [
+            known[sha256]
+            for one in path.iter_certs(include_root=True)
+            if (sha256 := one.sha256.hex()) in known
+        ]
+        return min(found, default=None)
+
+
+def _distrust(reason: Reason, error: Exception) -> Judgement:
+    return Judgement(False, reasons=(reason,), detail=_said(error))
+
+
+def _said(error: Exception) -> str:
+    return str(error.args[0] if error.args else error)[:300]
+
+
+def _too_small(certificate: x509.Certificate, policy: TrustPolicy) -> bool:
+    key = certificate.public_key
+    least = policy.keys.min_rsa_bits if key.algorithm == "rsa" else policy.keys.min_ec_bits
+    return bool(key.bit_size < least)

@@ -1,0 +1,80 @@
+"""What is trusted at one moment, as one value that can be handed to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from adapters.trust.certificates import KindRule, certificate_facts
+from envelopes.xml_signature import KeyPolicy
+
+
+class RevocationMode(StrEnum):
+    """What is asked of revocation."""
+
+    #: Every certificate below the anchor needs a fresh list or answer; otherwise: unverifiable.
+    REQUIRE = "require"
+    #: Revoked is invalid; where nothing fresh is had, the signature is valid and that is told.
+    SOFT = "soft"
+    #: Not looked at.
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustPolicy:
+    """How certificates are judged; part of a profile.
+
+    `grace` is how long after its nextUpdate a list or answer is still taken
+    (reliability 2.3: 24 hours).
+    """
+
+    revocation: RevocationMode = RevocationMode.REQUIRE
+    grace: timedelta = timedelta(hours=24)
+    keys: KeyPolicy = field(default_factory=KeyPolicy)
+    kinds: KindRule = field(default_factory=KindRule)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustMaterial:
+    """Anchors, certificates, lists and answers (all DER) of one profile."""
+
+    anchors: tuple[bytes, ...] = ()
+    #: Certificates of authorities that help to build chains and are not trusted by themselves.
+    intermediates: tuple[bytes, ...] = ()
+    crls: tuple[bytes, ...] = ()
+    ocsps: tuple[bytes, ...] = ()
+    #: Canonical agency code (`OrganId.key`) to the certificates registered for it.
+    agencies: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    #: SHA-256 of a certificate to the moment from which it counts for nothing.
+    suspended: Mapping[str, datetime] = field(default_factory=dict)
+    #: Files that could not be read, for the operator.
+    problems: tuple[str, ...] = ()
+    #: Changes when anything above does.
+    stamp: str = ""
+
+    def registered_for(self, sha256: str) -> tuple[str, ...]:
+        """The agencies that a certificate is registered for."""
+        return tuple(
+            code
+            for code, certificates in self.agencies.items()
+            if any(certificate_facts(one).sha256 == sha256 for one in certificates)
+        )
+
+    def certificates_of(self, agency: str) -> tuple[bytes, ...]:
+        """The certificates registered for an agency, by its canonical code."""
+        return self.agencies.get(agency, ())
+
+    def renewed(self, der: bytes) -> bool | None:
+        """Whether an earlier certificate of the same subject is registered; None: none is."""
+        facts = certificate_facts(der)
+        same = [
+            one
+            for certificates in self.agencies.values()
+            for one in map(certificate_facts, certificates)
+            if one.subject == facts.subject and one.sha256 != facts.sha256
+        ]
+        if not same or facts.not_before is None:
+            return None
+        return any(one.not_before and one.not_before < facts.not_before for one in same)
