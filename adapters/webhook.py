@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ssl import SSLContext
@@ -44,6 +45,25 @@ class AddressBlocked(OSError):
 def dial(info: AddressInfo) -> socket.socket:
     """A socket of the right kind; the connector connects it to the address."""
     return socket.socket(info[0], info[1], info[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How a request ended, and the beginning of what the partner said to it."""
+
+    result: PostResult
+    said: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked of a partner."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | AsyncIterator[bytes] | None
+    timeout: aiohttp.ClientTimeout
 
 
 class _Guard:
@@ -93,45 +113,57 @@ class WebhookSender:
         body: bytes,
     ) -> PostResult:
         """See the port."""
-        started = time.monotonic()
-        result = await self._post(url, networks_of(allowed_networks), headers, body)
-        seconds = round(time.monotonic() - started, 3)
-        return PostResult(
-            result.outcome,
-            result.detail,
-            result.sentence,
-            seconds,
-            result.status,
-            result.retry_after,
-        )
+        return (await self.exchange("POST", url, allowed_networks, headers, body)).result
 
-    async def _post(
-        self, text: str, allowed: Sequence[Network], headers: Mapping[str, str], body: bytes
-    ) -> PostResult:
-        url = check_url(text, allowed)
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        allowed_networks: Sequence[str],
+        headers: Mapping[str, str],
+        body: bytes | AsyncIterator[bytes] | None = None,
+        *,
+        seconds: float | None = None,
+        keep: int = 0,
+    ) -> Exchange:
+        """One request, and up to `keep` bytes of the answer's body; never raises for the partner.
+
+        A body in blocks needs its Content-Length among the headers. `seconds` bound the whole.
+        """
+        started = time.monotonic()
+        allowed = networks_of(allowed_networks)
+        timeout = self._timeout
+        if seconds is not None:
+            timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=timeout.sock_connect)
+        done = await self._exchange(_Request(method, url, headers, body, timeout), allowed, keep)
+        took = round(time.monotonic() - started, 3)
+        return Exchange(replace(done.result, seconds=took), done.said)
+
+    async def _exchange(self, request: _Request, allowed: Sequence[Network], keep: int) -> Exchange:
+        url = check_url(request.url, allowed)
         if isinstance(url, Blocked):
-            return _blocked(url)
+            return Exchange(_blocked(url))
         guard = _Guard(allowed, self._dialler, tls=url.scheme == "https")
         try:
             async with (
-                self._session(guard) as session,
-                session.post(
+                self._session(guard, request.timeout) as session,
+                session.request(
+                    request.method,
                     url,
-                    data=body,
-                    headers={"User-Agent": self._user_agent, **headers},
+                    data=request.body,
+                    headers={"User-Agent": self._user_agent, **request.headers},
                     allow_redirects=False,
                 ) as answer,
             ):
                 result = _judged(answer.status, answer.headers.get("Retry-After"))
-                await _drain(answer.content)
-                return result
+                return Exchange(result, await _drain(answer.content, keep))
         except (aiohttp.ClientError, OSError, RuntimeError, ValueError, TimeoutError) as error:
             # RuntimeError: uvloop's word for some failures to connect.
             if guard.blocked is not None and not guard.dialled:
-                return _blocked(guard.blocked)
-            return _no_answer(error)
+                return Exchange(_blocked(guard.blocked))
+            return Exchange(_no_answer(error))
 
-    def _session(self, guard: _Guard) -> aiohttp.ClientSession:
+    def _session(self, guard: _Guard, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             socket_factory=guard,
             resolver=self._resolver or aiohttp.ThreadedResolver(),
@@ -141,22 +173,24 @@ class WebhookSender:
         )
         return aiohttp.ClientSession(
             connector=connector,
-            timeout=self._timeout,
+            timeout=timeout,
             trust_env=False,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
 
-async def _drain(content: aiohttp.StreamReader) -> None:
-    """Let a polite receiver finish its answer; nobody reads it."""
-    left = ANSWER_CAP
+async def _drain(content: aiohttp.StreamReader, keep: int) -> bytes:
+    """Let a polite receiver finish its answer; the first `keep` bytes of it."""
+    left, said = ANSWER_CAP, b""
     try:
         async with asyncio.timeout(DRAIN):
             while left > 0 and (block := await content.read(left)):
                 left -= len(block)
+                said += block[: keep - len(said)]
     except (TimeoutError, aiohttp.ClientError, OSError):
-        return
+        pass
+    return said
 
 
 def _judged(status: int, retry_after: str | None) -> PostResult:

@@ -7,7 +7,6 @@ valid ones are accepted, so that secrets overlap while they are rotated (lessons
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import defaultdict
 from datetime import datetime
 
@@ -16,9 +15,6 @@ from adapters.vault import Vault
 from gateway import clock
 from gateway.registry import Registry
 from routing.route_table import Connection
-
-#: Bytes of chance in a generated secret (256 bits).
-SECRET_BYTES = 32
 
 
 class PartnerSecrets:
@@ -53,11 +49,6 @@ class PartnerSecrets:
             pair = (sealed, self._vault.open(sealed.sealed))
             known[sealed.connection_id, sealed.purpose].append(pair)
         self._known = known
-
-
-def new_secret() -> str:
-    """A new shared secret: 43 characters, URL-safe."""
-    return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def sealed_secret(

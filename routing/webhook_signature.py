@@ -31,13 +31,33 @@ def sign(
     secrets: Sequence[str], message_id: str, timestamp: datetime, body: bytes
 ) -> dict[str, str]:
     """The three headers of a signed message, with one signature for each secret."""
-    seconds = str(int(timestamp.timestamp()))
-    signatures = (_signature(secret, message_id, seconds, body) for secret in secrets)
-    return {
-        "webhook-id": message_id,
-        "webhook-timestamp": seconds,
-        "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
-    }
+    signing = Signing(secrets, message_id, timestamp)
+    signing.update(body)
+    return signing.headers()
+
+
+class Signing:
+    """`sign` for a body that comes in blocks."""
+
+    def __init__(self, secrets: Sequence[str], message_id: str, timestamp: datetime) -> None:
+        self._id = message_id
+        self._seconds = str(int(timestamp.timestamp()))
+        start = f"{message_id}.{self._seconds}.".encode()
+        self._macs = [hmac.new(_key(secret), start, hashlib.sha256) for secret in secrets]
+
+    def update(self, block: bytes) -> None:
+        """Take the next block of the body."""
+        for mac in self._macs:
+            mac.update(block)
+
+    def headers(self) -> dict[str, str]:
+        """The three headers, when the whole body was taken."""
+        signatures = (base64.b64encode(mac.digest()).decode() for mac in self._macs)
+        return {
+            "webhook-id": self._id,
+            "webhook-timestamp": self._seconds,
+            "webhook-signature": " ".join(f"v1,{signature}" for signature in signatures),
+        }
 
 
 def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) -> bool:
@@ -61,9 +81,12 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes, now: datetime) 
 
 
 def _signature(secret: str, message_id: str, seconds: str, body: bytes) -> str:
+    signed = f"{message_id}.{seconds}.".encode() + body
+    return base64.b64encode(hmac.digest(_key(secret), signed, hashlib.sha256)).decode()
+
+
+def _key(secret: str) -> bytes:
     try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except binascii.Error as error:
         raise ValueError("a signing secret is whsec_ and base64") from error
-    signed = f"{message_id}.{seconds}.".encode() + body
-    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()

@@ -24,7 +24,6 @@ from gateway.cli.registration import (
 )
 from gateway.cli.session import Session, open_session
 from gateway.kinds import KINDS, Kind
-from gateway.partner_secrets import new_secret
 from identifiers.organ_id import MalformedOrganId, OrganId
 from routing.route_table import Connection, ConnectionStatus
 
@@ -473,7 +472,7 @@ async def _new_secret(
         raise click.UsageError("The partner gives this secret: --secret-file FILE (or -).")
     if given and not kind.secret.given:
         raise click.UsageError("This secret is made here; leave --secret-file away.")
-    new = given or kind.secret.prefix + new_secret()
+    new = given or kind.secret.make()
     notes = await provide(session.settings, connection, new)
     if isinstance(notes, NotAdded):
         refuse(notes.reason)

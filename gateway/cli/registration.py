@@ -18,7 +18,7 @@ from gateway import clock
 from gateway.cli.session import Session
 from gateway.kinds import KINDS, Kind
 from gateway.kinds.base import Unprovided
-from gateway.partner_secrets import new_secret, sealed_secret
+from gateway.partner_secrets import sealed_secret
 from gateway.settings import Settings
 from identifiers.agency import Agency
 from identifiers.organ_id import MalformedOrganId, OrganId
@@ -121,7 +121,7 @@ async def add_connection(
     if clash is not None:
         return clash
     if the_kind.secret is not None and not the_kind.secret.given:
-        secret = the_kind.secret.prefix + new_secret()
+        secret = the_kind.secret.make()
     notes = await provide(session.settings, connection, secret)
     if isinstance(notes, NotAdded):
         return notes

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.new_secret import new_secret
 from routing.connection_options import ConnectionOptions
 from routing.deliver import Partner
 from routing.route_table import Connection
@@ -41,8 +42,8 @@ class Secret:
     purpose: str
     #: Made by the partner and handed to us (read from a file), instead of made here and shown once.
     given: bool = False
-    #: Put before a secret made here (``whsec_``).
-    prefix: str = ""
+    #: How one is made here.
+    make: Callable[[], str] = new_secret
 
 
 @dataclass(frozen=True, slots=True)
