@@ -1,24 +1,27 @@
 """One file checked for a person: what it is, what it carries, everything wrong with it.
 
-Used by ``lienthong check FILE``, where a vendor or a clerk tries a package before sending it.
+Used by ``lienthong check FILE``, where a vendor or a clerk tries a package before sending it. It
+judges every rule that the file alone can tell, and lists the others as not judged.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envelopes.findings import Finding, Severity, refused
+from envelopes.findings import Finding, refused
 from envelopes.limits import ReadLimits
 from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult, read_package
+from envelopes.rules.facts import PackageFacts
+from envelopes.rules.inspection import PackageInspector
+from envelopes.rules.outcome import NotJudged
+from envelopes.rules.profile import Profile, national
+from envelopes.rules.runner import Judgement, judge
 from schemas.catalogue import business_doc_types, status_codes
-
-#: Rule id → "refuse", "warn" or "off": what a profile makes of a rule.
-Profile = Mapping[str, str]
 
 _BLOCK_BYTES = 256 * 1024
 
@@ -35,6 +38,18 @@ class FileSummary:
     detected_type: str
     wrapped: bool
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready data, named as the REST API names things."""
+        return {
+            "contentId": self.content_id,
+            "name": self.name,
+            "size": self.size,
+            "sha256": self.sha256,
+            "contentType": self.content_type,
+            "detectedType": self.detected_type,
+            "wrapped": self.wrapped,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
@@ -50,6 +65,8 @@ class CheckReport:
     dialects: tuple[str, ...]
     attachments: tuple[FileSummary, ...]
     findings: tuple[Finding, ...]
+    profile: str = ""
+    not_judged: tuple[NotJudged, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -57,11 +74,52 @@ class CheckReport:
         return refused(self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as JSON-ready data."""
-        data = asdict(replace(self, findings=()))
-        data["findings"] = [finding.as_dict() for finding in self.findings]
-        data["refused"] = self.refused
-        return data
+        """The report as JSON-ready data, named as ``POST /v1/check`` names things."""
+        return {
+            "kind": self.kind,
+            "sender": self.sender,
+            "recipients": list(self.recipients),
+            "documentId": self.document_id,
+            "type": self.type,
+            "signature": self.signature,
+            "dialects": list(self.dialects),
+            "attachments": [file.as_dict() for file in self.attachments],
+            "profile": self.profile,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "notJudged": [one.as_dict() for one in self.not_judged],
+            "accepted": not self.refused,
+            "refused": self.refused,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A package read and looked into; `facts` are None where nothing could be read."""
+
+    read: ReadResult
+    facts: PackageFacts | None
+
+
+def examine(
+    source: str | os.PathLike[str] | Iterable[bytes], limits: ReadLimits | None = None
+) -> Examination:
+    """Read the package at a path, or the one that `source` gives as chunks, and its files.
+
+    Raises OSError where the path cannot be read; never for what the package holds.
+    """
+    chunks = _blocks(Path(source)) if isinstance(source, str | os.PathLike) else source
+    inspector = PackageInspector()
+    read = read_package(chunks, limits, inspector.sink)
+    if read.package is None:
+        return Examination(read, None)
+    return Examination(read, PackageFacts.of_reading(read, files=inspector.facts(read)))
+
+
+def judged(examined: Examination, profile: Profile) -> Judgement:
+    """The judgement; of what could not be read, the reader's findings alone."""
+    if examined.facts is None:
+        return Judgement(profile.name, examined.read.findings, ())
+    return judge(examined.facts, profile)
 
 
 def check_file(
@@ -69,17 +127,13 @@ def check_file(
     profile: Profile | None = None,
     limits: ReadLimits | None = None,
 ) -> CheckReport:
-    """Check the package at a path, or the one that `source` gives as chunks.
-
-    `profile` changes severities of rules other than those that reading itself depends on. Raises
-    OSError where the path cannot be read; never for what the package holds.
-    """
-    chunks = _blocks(Path(source)) if isinstance(source, str | os.PathLike) else source
-    return report_on(read_package(chunks, limits), profile)
+    """Check a package under a profile, the national one by default; see `examine`."""
+    return report_on(examine(source, limits), profile or national())
 
 
-def report_on(result: ReadResult, profile: Profile | None = None) -> CheckReport:
-    """The report on a package that was read already."""
+def report_on(examined: Examination, profile: Profile) -> CheckReport:
+    """The report on a package that was examined already."""
+    result, told = examined.read, judged(examined, profile)
     package = result.package
     recipients: tuple[str, ...] = ()
     kind_code = ""
@@ -111,23 +165,25 @@ def report_on(result: ReadResult, profile: Profile | None = None) -> CheckReport
         signature=result.signature.value,
         dialects=result.dialects,
         attachments=files,
-        findings=tuple(_profiled(result, profile or {})),
+        findings=told.findings,
+        profile=profile.name,
+        not_judged=told.not_judged,
     )
-
-
-def _profiled(result: ReadResult, profile: Profile) -> Iterator[Finding]:
-    """The findings with a profile's severities, where there is a package to let through at all."""
-    for finding in result.findings:
-        wish = profile.get(finding.rule, "")
-        if not wish or result.package is None:
-            yield finding
-        elif wish != "off":
-            yield replace(finding, severity=Severity(wish))
 
 
 def render(report: CheckReport, lang: str = "vi") -> list[str]:
     """The report as lines for people, in Vietnamese ("vi") or English."""
-    say = _WORDS["vi" if lang == "vi" else "en"]
+    return [
+        *render_particulars(report, lang),
+        *(render_finding(finding, lang) for finding in report.findings),
+        *render_not_judged(report, lang),
+        render_verdict(report, lang),
+    ]
+
+
+def render_particulars(report: CheckReport, lang: str) -> list[str]:
+    """What the package is and carries."""
+    say = _words(lang)
     names = business_doc_types() if report.kind == "document" else status_codes()
     entry = names.get(report.type)
     kind = say.get(report.kind, say["unknown"])
@@ -145,11 +201,35 @@ def render(report: CheckReport, lang: str = "vi") -> list[str]:
             f"{say['file']}: {file.name or file.content_id}, {file.size} byte, "
             f"{file.detected_type}, SHA-256 {file.sha256}"
         )
-    for finding in report.findings:
-        mark = say["refuse"] if finding.refuses else say["warn"]
-        lines.append(f"[{mark}] {finding.rule}: {finding.sentence.in_language(lang)}")
-    lines.append(say["refused"] if report.refused else say["accepted"])
     return lines
+
+
+def render_finding(finding: Finding, lang: str) -> str:
+    """One finding with what it rests on."""
+    say = _words(lang)
+    mark = say["refuse"] if finding.refuses else say["warn"]
+    told = finding.sentence.in_language(lang)
+    return f"[{mark}] {finding.rule}: {told} ({say['source']}: {finding.source})"
+
+
+def render_not_judged(report: CheckReport, lang: str) -> list[str]:
+    """The rules without a verdict, one line for each reason."""
+    say = _words(lang)
+    by_reason: dict[str, dict[str, None]] = {}
+    for one in report.not_judged:
+        by_reason.setdefault(one.why.value.in_language(lang), {})[one.rule] = None
+    return [
+        f"{say['not_judged']} ({reason}): {', '.join(rules)}" for reason, rules in by_reason.items()
+    ]
+
+
+def render_verdict(report: CheckReport, lang: str) -> str:
+    """The last line."""
+    return _words(lang)["refused" if report.refused else "accepted"]
+
+
+def _words(lang: str) -> dict[str, str]:
+    return _WORDS["vi" if lang == "vi" else "en"]
 
 
 _WORDS: dict[str, dict[str, str]] = {
@@ -169,6 +249,8 @@ _WORDS: dict[str, dict[str, str]] = {
         "file": "Tệp",
         "refuse": "LỖI",
         "warn": "LƯU Ý",
+        "source": "căn cứ",
+        "not_judged": "Chưa xét",
         "refused": "Kết luận: gói tin sẽ bị từ chối.",
         "accepted": "Kết luận: gói tin được chấp nhận.",
     },
@@ -188,6 +270,8 @@ _WORDS: dict[str, dict[str, str]] = {
         "file": "File",
         "refuse": "ERROR",
         "warn": "WARNING",
+        "source": "rests on",
+        "not_judged": "Not judged",
         "refused": "Verdict: the package would be refused.",
         "accepted": "Verdict: the package would be accepted.",
     },

@@ -61,8 +61,8 @@ class Profile:
     title: Bilingual
     grades: Mapping[str, Severity | None] = field(default_factory=dict)
     parameters: Parameters = Parameters()
-    #: Name of the working calendar; the caller knows the calendars.
-    calendar: str = "vietnam"
+    #: Name of the working calendar (`adapters.calendars`); the caller knows which there are.
+    calendar: str = "national"
 
     def grade(self, rule_id: str, variant: str = "") -> Severity | None:
         """How severe breaking the rule is; None where the rule is off. Raises KeyError."""

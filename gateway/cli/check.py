@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from envelopes.check import CheckReport, check_file, render
+from envelopes.check import (
+    CheckReport,
+    Examination,
+    examine,
+    judged,
+    render,
+    render_finding,
+    render_not_judged,
+    render_particulars,
+    render_verdict,
+    report_on,
+)
 from envelopes.limits import MIB, ReadLimits
-from envelopes.rule_catalogue import RULES
+from envelopes.rules.profile import Profile, all_profiles, national
+from envelopes.rules.table import WORDS, verdict_rows
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.failures import REFUSED
-from gateway.cli.output import show
+from gateway.cli.output import print_table, sentence, show
+from gateway.cli.rules import chosen_profile
 
 BLOCK = 256 * 1024
 #: From this many bytes in all on, progress is shown.
 LONG = 32 * MIB
-SEVERITIES = ("refuse", "warn", "off")
 
 
 @click.command(short_help="Check packages without sending them.")
@@ -38,17 +49,28 @@ SEVERITIES = ("refuse", "warn", "off")
 @click.option(
     "--profile",
     metavar="NAME",
-    help="Rule profile that changes severities: its name, or a TOML file with [rules].",
+    help="Rule profile: its name (see `rules profile`), or a TOML file. Default: national.",
 )
+@click.option("--all-profiles", is_flag=True, help="One table: every rule under every profile.")
 @json_option
 @pass_state
-def check(state: State, paths: tuple[Path, ...], profile: str | None, as_json: bool) -> None:
+def check(
+    state: State,
+    paths: tuple[Path, ...],
+    profile: str | None,
+    all_profiles: bool,
+    as_json: bool,
+) -> None:
     """Check edXML packages. Exit code 1 when one of them would be refused.
 
-    Who may send for whom and where copies go is known to the service alone: POST /v1/check.
+    Who may send for whom and where copies go is known to the service alone: POST /v1/check. Rules
+    that need it, or more than the file, are listed as not judged. With --all-profiles the exit code
+    is 1 when a package would be refused under every profile.
     """
+    if profile and all_profiles:
+        raise click.UsageError("give --profile or --all-profiles, not both")
+    chosen = chosen_profile(profile, "--profile") if profile else national()
     settings = state.settings
-    severities = _profile(profile) if profile else {}
     limits = ReadLimits(
         max_attachment_bytes=settings.max_attachment_mib * MIB,
         max_total_bytes=settings.max_package_mib * MIB,
@@ -62,47 +84,79 @@ def check(state: State, paths: tuple[Path, ...], profile: str | None, as_json: b
             if progress is not None and task is not None:
                 progress.update(task, description=path.name)
                 chunks = _counted(chunks, progress, task)
-            report = check_file(chunks, severities, limits)
-            refused += report.refused
-            if as_json:
-                _print_json_item(path, report, first=position == 0)
+            examined = examine(chunks, limits)
+            several = len(paths) > 1
+            if all_profiles:
+                item, stopped = _under_all(path, examined, state.language, as_json, several)
             else:
-                _print_report(path, report, state.language, several=len(paths) > 1)
+                report = report_on(examined, chosen)
+                item, stopped = report.as_dict(), report.refused
+                if not as_json:
+                    _print_report(path, report, state.language, several=several)
+            refused += stopped
+            if as_json:
+                _print_json_item(path, item, first=position == 0)
     if as_json:
         click.echo(f'\n  ],\n  "checked": {len(paths)},\n  "refused": {refused}\n}}')
     if refused:
         raise click.exceptions.Exit(REFUSED)
 
 
-def _profile(name: str) -> Mapping[str, str]:
-    """The severities of a profile; every rule and severity in it must exist."""
-    folder = files("schemas").joinpath("profiles")
-    place = folder.joinpath(f"{name}.toml")
-    given = Path(name)
-    if name.isidentifier() and place.is_file():
-        text = place.read_text("utf-8")
-    elif given.is_file():
-        text = given.read_text("utf-8")
-    else:
-        known = folder.iterdir() if folder.is_dir() else ()
-        names = ", ".join(sorted(item.name.removesuffix(".toml") for item in known))
-        raise click.BadParameter(
-            f"there is no profile {name!r}; there are: {names or 'none'}; or give a TOML file",
-            param_hint="--profile",
-        )
-    try:
-        rules = tomllib.loads(text).get("rules", {})
-    except tomllib.TOMLDecodeError as error:
-        raise click.BadParameter(f"{name}: {error}", param_hint="--profile") from error
-    for rule, severity in rules.items():
-        if rule not in RULES:
-            raise click.BadParameter(f"{name}: there is no rule {rule!r}", param_hint="--profile")
-        if severity not in SEVERITIES:
-            allowed = ", ".join(SEVERITIES)
-            raise click.BadParameter(
-                f"{name}: {rule} = {severity!r}; allowed: {allowed}", param_hint="--profile"
-            )
-    return dict(rules)
+def _under_all(
+    path: Path, examined: Examination, language: str | None, as_json: bool, several: bool
+) -> tuple[dict[str, Any], bool]:
+    """The table of verdicts by rule and profile; whether every profile refuses."""
+    told = [(profile, judged(examined, profile)) for profile in all_profiles()]
+    rows = {} if examined.facts is None else verdict_rows(told)
+    item: dict[str, Any] = {
+        "documentId": examined.read.document_id,
+        "profiles": {
+            profile.name: {
+                "accepted": not judgement.refused,
+                "refused": judgement.refused,
+                "findings": [finding.as_dict() for finding in judgement.findings],
+                "notJudged": [one.as_dict() for one in judgement.not_judged],
+            }
+            for profile, judgement in told
+        },
+        "verdicts": {
+            rule: {
+                profile.name: verdict.value
+                for (profile, _), verdict in zip(told, verdicts, strict=True)
+            }
+            for rule, verdicts in rows.items()
+        },
+    }
+    if not as_json:
+        if several:
+            show(f"== {path}")
+        if examined.facts is None:
+            _print_report(path, report_on(examined, national()), language, several=False)
+        else:
+            _print_verdicts([profile for profile, _ in told], rows, told, language)
+    return item, all(judgement.refused for _, judgement in told)
+
+
+def _print_verdicts(
+    profiles: Sequence[Profile], rows: dict[str, Any], told: Sequence[Any], language: str | None
+) -> None:
+    lang = language or "vi"
+    words = {"vi": ("quy tắc", "KẾT LUẬN", "từ chối", "nhận")}.get(
+        lang, ("rule", "VERDICT", "refused", "accepted")
+    )
+    lines = [
+        [rule, *(WORDS[verdict].in_language(lang) for verdict in verdicts)]
+        for rule, verdicts in rows.items()
+    ]
+    lines.append([words[1], *(words[2 if one.refused else 3] for _, one in told)])
+    print_table([words[0], *(profile.name for profile in profiles)], lines)
+    seen: set[str] = set()
+    for _, judgement in told:
+        for finding in judgement.findings:
+            line = f"{finding.rule}: {sentence(finding.sentence, language)} ({finding.source})"
+            if line not in seen:
+                seen.add(line)
+                show(line)
 
 
 def _progress(total: int) -> Progress | nullcontext[None]:
@@ -125,28 +179,28 @@ def _counted(chunks: Iterator[bytes], progress: Progress, task: object) -> Itera
         progress.update(task, advance=len(chunk))  # type: ignore[arg-type]  # rich's TaskID is an int
 
 
-def _print_json_item(path: Path, report: CheckReport, *, first: bool) -> None:
+def _print_json_item(path: Path, item: dict[str, Any], *, first: bool) -> None:
     """One element of the document, at once: memory does not grow with the number of files."""
-    item = json.dumps({"file": str(path), **report.as_dict()}, ensure_ascii=False, indent=2)
+    text = json.dumps({"file": str(path), **item}, ensure_ascii=False, indent=2)
     start = '{\n  "items": [\n' if first else ",\n"
-    click.echo(start + "\n".join(f"    {line}" for line in item.splitlines()), nl=False)
+    click.echo(start + "\n".join(f"    {line}" for line in text.splitlines()), nl=False)
 
 
 def _print_report(path: Path, report: CheckReport, language: str | None, *, several: bool) -> None:
     if several:
         show(f"== {path}")
-    languages = (language,) if language else ("vi", "en")
-    if len(languages) == 1:
-        for line in render(report, languages[0]):
+    if language:
+        for line in render(report, language):
             show(line)
         return
-    vi, en = (render(report, one) for one in languages)
-    findings = len(report.findings)
-    start = len(vi) - 1 - findings
     # Particulars once, sentences in both languages.
-    for line in vi[:start]:
+    for line in render_particulars(report, "vi"):
         show(line)
-    for line, finding in zip(vi[start:-1], report.findings, strict=True):
-        show(line)
+    for finding in report.findings:
+        show(render_finding(finding, "vi"))
         show(f"    {finding.sentence.en}")
-    show(f"{vi[-1]} / {en[-1]}")
+    told = zip(render_not_judged(report, "vi"), render_not_judged(report, "en"), strict=True)
+    for vi, en in told:
+        show(vi)
+        show(f"    {en}")
+    show(f"{render_verdict(report, 'vi')} / {render_verdict(report, 'en')}")

@@ -18,6 +18,7 @@ from gateway.cli.failures import EXIT_CODES, failure_of
 COMMANDS: Mapping[str, str] = {
     "serve": "gateway.cli.serve:serve",
     "check": "gateway.cli.check:check",
+    "rules": "gateway.cli.rules:rules",
     "agencies": "gateway.cli.agencies:agencies",
     "connections": "gateway.cli.connections:connections",
     "send": "gateway.cli.send:send",

@@ -71,7 +71,13 @@ def test_a_profile_changes_severities(lienthong: Lienthong, good: Path, tmp_path
     lienthong("check", "--profile", profile, odd, code=REFUSED)
     profile.write_text('[rules]\nUNKNOWN-ELEMENT = "off"\n', "utf-8")
     assert "UNKNOWN-ELEMENT" not in lienthong("check", "--profile", profile, odd).stdout
-    for line, told in (('NONE = "off"', "NONE"), ('UNKNOWN-ELEMENT = "no"', "refuse, warn, off")):
+    for line, told in (
+        ('NONE = "off"', "NONE"),
+        ('UNKNOWN-ELEMENT = "no"', "refuse, warn, off"),
+        ('SCHEMA = "off"', "reading the package itself depends on this rule"),
+        ('HEAD-SECRET = "warn"', "the law forbids it"),
+        ('"FILE-COMPLETE/none" = "off"', "pages"),
+    ):
         profile.write_text(f"[rules]\n{line}\n", "utf-8")
         assert told in lienthong("check", "--profile", profile, odd, code=WRONG_USE).stderr
     assert "there are" in lienthong("check", "--profile", "nix", odd, code=WRONG_USE).stderr
