@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 import uvloop
@@ -18,12 +17,13 @@ from aiohttp import web
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from adapters.calendars import NATIONAL, CalendarProblem, Calendars
 from adapters.database import DatabaseProblem, SqlDatabase, open_database
-from adapters.payloads import DiskPayloads
+from adapters.payloads import Payloads, S3Problem
 from adapters.vault import Vault, VaultProblem
 from gateway import clock
 from gateway.admission import Admission
 from gateway.observability import Metrics, configure_logging
 from gateway.partner_secrets import PartnerSecrets
+from gateway.payload_stores import open_payloads
 from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
@@ -43,11 +43,6 @@ from schemas.catalogue import load_schemas
 log = structlog.get_logger(__name__)
 
 
-def payload_folder(settings: Settings) -> Path:
-    """Where payloads lie."""
-    return settings.data_dir / "payloads"
-
-
 def make_broker(settings: Settings) -> Broker:
     """The broker of these settings, not started."""
     if settings.embedded_broker:
@@ -55,9 +50,7 @@ def make_broker(settings: Settings) -> Broker:
     return RabbitMqBroker(settings.broker_url, RabbitMqOptions(prefix=settings.broker_prefix))
 
 
-def make_reports(
-    settings: Settings, payloads: DiskPayloads, fair_clock: FairClock
-) -> GatewayReports:
+def make_reports(settings: Settings, payloads: Payloads, fair_clock: FairClock) -> GatewayReports:
     """The issuer of the gateway's own status packages."""
     identity = GatewayIdentity(settings.organ_id, settings.organ_name)
     return GatewayReports(payloads, identity, clock.new_id, fair_clock)
@@ -93,7 +86,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     try:
         before = await database.migrate()
         log.info("database.open", server=await database.ping(), schema=before.value)
-        payloads = DiskPayloads(payload_folder(settings))
+        payloads = open_payloads(settings)
         vault = Vault.from_file(settings.effective_key_file)
     except BaseException:
         await database.close()
@@ -148,6 +141,7 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         services.stopping.set()
         await runner.cleanup()
         await background.stop()
+        await services.payloads.close()
         await services.database.close()
     log.info("stopped")
 
@@ -162,7 +156,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
         return 2
     try:
         uvloop.run(serve(settings, roles))
-    except (DatabaseProblem, CalendarProblem, VaultProblem) as error:
+    except (DatabaseProblem, CalendarProblem, S3Problem, VaultProblem) as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
     except (DatabaseUnavailable, OSError) as error:

@@ -17,7 +17,7 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from adapters.payloads import DiskPayloads, Spool
+from adapters.payloads import Payloads, Spool
 from envelopes.read import PackageReader, ReadLimits, ReadResult
 
 #: Bytes that are written and read in one go, outside the event loop.
@@ -99,7 +99,7 @@ class Pace:
 class _Sink:
     """Where the blocks go, outside the event loop: disk, digest and reader, in one step."""
 
-    def __init__(self, payloads: DiskPayloads, read_limits: ReadLimits) -> None:
+    def __init__(self, payloads: Payloads, read_limits: ReadLimits) -> None:
         self._payloads = payloads
         self._reader = PackageReader(read_limits)
         self._spool: Spool | None = None
@@ -126,7 +126,7 @@ class _Sink:
 
 
 async def receive(
-    body: Body, payloads: DiskPayloads, limits: IntakeLimits, read_limits: ReadLimits
+    body: Body, payloads: Payloads, limits: IntakeLimits, read_limits: ReadLimits
 ) -> Received | NotReceived:
     """Take a body in. What is not wanted afterwards must be discarded by the caller."""
     sink = _Sink(payloads, read_limits)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from adapters.database import SqlDatabase
-from adapters.payloads import DiskPayloads
+from adapters.payloads import Payloads
 from adapters.vault import Vault
 from envelopes.read import ReadLimits
 from gateway.admission import Admission
@@ -89,7 +89,7 @@ class Services:
     #: Names this process in leases: host, process id and a random part.
     owner: str
     database: SqlDatabase
-    payloads: DiskPayloads
+    payloads: Payloads
     broker: Broker
     registry: Registry
     accept: Accept

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -29,11 +29,32 @@ ROLES: tuple[Role, ...] = ("api", "relay", "worker", "timer")
 
 MIB = 1024 * 1024
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
 
 def _listen_address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise ValueError("write it as HOST:PORT, for example 127.0.0.1:8080")
+    return value
+
+
+def _payload_url(value: str) -> str:
+    bucket = value.removeprefix("s3://").partition("/")[0]
+    if value != "disk" and not (value.startswith("s3://") and _BUCKET.fullmatch(bucket)):
+        raise ValueError("write disk, or s3://BUCKET/PREFIX (3 to 63 small letters, digits, . -)")
+    return value
+
+
+def _http_address(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("write it as https://HOST or https://HOST:PORT")
+    return value.rstrip("/")
+
+
+def _a_day_or_never(value: int) -> int:
+    if 0 < value < 24:
+        raise ValueError("at least 24, or 0 for never")
     return value
 
 
@@ -81,6 +102,40 @@ class Settings(BaseSettings):
         None,
         description="File with the key that seals partners' secrets in the database, made when it "
         "is missing; the same for all processes. Empty: secret.key in the data folder.",
+    )
+    payload_url: Annotated[str, AfterValidator(_payload_url)] = Field(
+        "disk",
+        description="Where packages are stored: disk (in the data folder), or s3://BUCKET/PREFIX, "
+        "which gateways on several machines can share.",
+    )
+    payload_s3_endpoint: Annotated[str, AfterValidator(_http_address)] = Field(
+        "",
+        description="Address of the S3-compatible server. Empty: AWS.",
+    )
+    payload_s3_region: str = Field(
+        "",
+        description="Region of the bucket. Empty: AWS_REGION, or us-east-1.",
+    )
+    payload_s3_access_key_id: str = Field(
+        "",
+        description="Empty: the environment (AWS_ACCESS_KEY_ID ...) or the machine's own role.",
+    )
+    payload_s3_secret_access_key: SecretStr = Field(
+        SecretStr(""),
+        description="Belongs to payload_s3_access_key_id; best set in the environment.",
+    )
+    payload_orphan_hours: Annotated[int, AfterValidator(_a_day_or_never)] = Field(
+        24,
+        ge=0,
+        description="Stored bytes that no record speaks of are removed after so many hours (24 at "
+        "least). 0: never.",
+    )
+    payload_check_mib_per_second: float = Field(
+        1.0,
+        ge=0,
+        le=10_000,
+        description="How fast stored packages are read again to see whether they are unchanged. "
+        "0: never.",
     )
     broker_url: str = Field(
         "embedded:",
@@ -250,6 +305,11 @@ class Settings(BaseSettings):
         return self.key_file or self.data_dir / "secret.key"
 
     @property
+    def payloads_on_disk(self) -> bool:
+        """Whether packages are stored in the data folder."""
+        return self.payload_url == "disk"
+
+    @property
     def host(self) -> str:
         """Host part of `listen`."""
         return self.listen.rpartition(":")[0].strip("[]")
@@ -320,7 +380,7 @@ def _explain(item: Any, where: str) -> str:
         known = ", ".join(sorted(Settings.model_fields))
         return f"{key}: there is no such setting (in {where}); known are: {known}"
     found = str(item.get("input"))
-    shown = "(not shown)" if "url" in key else repr(found)
+    shown = "(not shown)" if "url" in key or "secret" in key else repr(found)
     return f"{key} (LIENTHONG_{key.upper()}, or {where}): {item['msg']}; found {shown}"
 
 
@@ -337,8 +397,26 @@ def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
             "broker_url=embedded: works inside one process only, so the roles relay and worker "
             "cannot be separated. Use RabbitMQ (amqp://…), or start all roles together."
         )
+    problems += _payload_problems(settings)
     if settings.max_attachment_mib > settings.max_package_mib:
         problems.append("max_attachment_mib is larger than max_package_mib: it could never arrive.")
+    return problems
+
+
+def _payload_problems(settings: Settings) -> list[str]:
+    problems = []
+    secret = settings.payload_s3_secret_access_key.get_secret_value()
+    if bool(settings.payload_s3_access_key_id) != bool(secret):
+        problems.append(
+            "payload_s3_access_key_id and payload_s3_secret_access_key belong together: set both, "
+            "or neither to use AWS_ACCESS_KEY_ID of the environment or the machine's role."
+        )
+    named = settings.payload_s3_endpoint or settings.payload_s3_access_key_id or secret
+    if settings.payloads_on_disk and named:
+        problems.append(
+            "payload_url=disk: settings that begin with payload_s3_ mean nothing then. "
+            "Set payload_url to s3://BUCKET/PREFIX."
+        )
     return problems
 
 

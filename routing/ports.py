@@ -105,7 +105,11 @@ class Broker(Protocol):
 T = TypeVar("T")
 
 
-class DatabaseUnavailable(Exception):
+class Unavailable(Exception):
+    """Something that taking packages in needs is away: nothing was accepted, try again later."""
+
+
+class DatabaseUnavailable(Unavailable):
     """The database did not answer in time or refused; nothing is known to have been stored."""
 
 
@@ -372,5 +376,5 @@ class PayloadDamaged(PayloadMissing):
     """The store has other bytes than were put (broken infrastructure); they are no payload."""
 
 
-class PayloadsUnavailable(Exception):
+class PayloadsUnavailable(Unavailable):
     """The payload store did not answer in time or refused; nothing is known to have been stored."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ import structlog
 
 from adapters.broker import RabbitMqBroker, RabbitMqOptions
 from adapters.database import SchemaState, is_sqlite, open_database
+from adapters.payloads import S3Payloads
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.failures import REFUSED, causes
 from gateway.cli.output import print_json, show, size_text
+from gateway.payload_stores import s3_options
 from gateway.settings import MIB, ROLES, Settings, example_toml, load_settings, problems_between
 
 #: Seconds that one look may take.
@@ -77,6 +80,7 @@ async def look_at_all(file: Path | None) -> list[Look]:
         await _bounded("data", _data, settings),
         await _bounded("database", _database, settings),
         await _bounded("broker", _broker, settings),
+        *([] if settings.payloads_on_disk else [await _bounded("payloads", _bucket, settings)]),
     ]
 
 
@@ -111,6 +115,17 @@ def _data_folder(settings: Settings) -> Look:
     if free < wanted:
         return Look("data", False, f"{detail}; min_free_mib asks for {size_text(wanted)}")
     return Look("data", True, detail)
+
+
+async def _bucket(settings: Settings) -> Look:
+    """Whether the bucket takes an object; packages on their way there arrive in the data folder."""
+    with tempfile.TemporaryDirectory(prefix="lienthong-check-") as folder:
+        payloads = S3Payloads(s3_options(settings), Path(folder))
+        try:
+            health = await payloads.check()
+        finally:
+            await payloads.close()
+    return Look("payloads", health.ok, health.detail)
 
 
 async def _database(settings: Settings) -> Look:

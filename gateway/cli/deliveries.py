@@ -35,11 +35,11 @@ def deliveries() -> None:
 def dead_letters(session: Session) -> DeadLetters:
     """The operator's use cases on this session's database and data folder."""
     # Imported here: looking at deliveries needs none of the service's parts.
-    from adapters.payloads import DiskPayloads
-    from gateway.app import make_reports, payload_folder
+    from gateway.app import make_reports
+    from gateway.payload_stores import open_payloads
     from routing.lanes import FairClock
 
-    payloads = DiskPayloads(payload_folder(session.settings))
+    payloads = open_payloads(session.settings)
     reports = make_reports(session.settings, payloads, FairClock())
     return DeadLetters(session.database, reports)
 

@@ -12,7 +12,7 @@ from gateway.intake import DISK_FULL
 from gateway.rest import documents, inbox, operations, packages, problems, recall
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
-from routing.ports import DatabaseUnavailable
+from routing.ports import DatabaseUnavailable, PayloadsUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +72,9 @@ async def _answer(request: web.Request, handler: Handler, correlation: str) -> w
     except DatabaseUnavailable as error:
         log.warning("database.unavailable", error=str(error))
         return problems.unavailable("database").response(correlation)
+    except PayloadsUnavailable as error:
+        log.warning("payloads.unavailable", error=str(error))
+        return problems.unavailable("payloads").response(correlation)
     except Exception as error:  # a bug: the client gets a clear answer, the log the traceback
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             log.error("disk.full", error=str(error))

@@ -38,7 +38,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     gateway = services(request)
     parts = {
         "database": await _probe(gateway.database.ping()),
-        "payloads": _payloads(gateway),
+        "payloads": await _payloads(gateway),
         "broker": await _broker(gateway),
     }
     needed = ("database", "payloads")
@@ -68,12 +68,17 @@ async def _broker(gateway: Services) -> dict[str, Any]:
         return {"ok": False, "detail": f"no answer within {PROBE_SECONDS:.0f} s"}
 
 
-def _payloads(gateway: Services) -> dict[str, Any]:
+async def _payloads(gateway: Services) -> dict[str, Any]:
+    """Whether a package could be kept now, tried out; a folder may be there and read-only."""
+    health = await gateway.payloads.check()
+    if not health.ok:
+        return {"ok": False, "detail": health.detail}
     free = gateway.payloads.free_bytes()
     enough = free >= gateway.settings.min_free_mib * MIB
     return {
         "ok": enough,
-        "detail": f"{free // MIB} MiB free, {gateway.settings.min_free_mib} MiB needed",
+        "detail": f"{health.detail}; "
+        f"{free // MIB} MiB free, {gateway.settings.min_free_mib} MiB needed",
     }
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
 from adapters.payloads import Spool
 from envelopes.findings import Sentence, refused
@@ -18,11 +17,12 @@ from gateway import clock
 from gateway.hand_in import Bytes, hand_in, received, record, routes_for
 from gateway.intake import IntakeFault, NotReceived, too_large
 from gateway.rest import encode
-from gateway.rest.problems import Problem, not_found, payload_missing
+from gateway.rest.payload_answer import bytes_of
+from gateway.rest.problems import Problem, not_found
 from gateway.rest.requests import connection, correlation_id, id_of, services
 from gateway.services import Services
 from gateway.settings import MIB
-from routing.ports import PayloadMissing, Transaction
+from routing.ports import Transaction
 from routing.pull import Fetched, NotYours, fetch
 from routing.recipients import RecipientRoute, judge_sender, recipient_routes
 from routing.records import Delivery, PackageRecord, can_have
@@ -30,9 +30,6 @@ from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 
 log = structlog.get_logger(__name__)
-
-#: Payloads up to this many bytes are answered in one piece.
-SMALL = 1024 * 1024
 
 _STATUS_OF = {
     RefusalKind.INVALID: 422,
@@ -306,43 +303,10 @@ async def content(request: web.Request) -> web.StreamResponse:
     if isinstance(fetched, Fetched):
         for row in fetched.deliveries:
             gateway.metrics.outcomes.labels(asker.name, row.lane.value, "fetched").inc()
-        return await _bytes_of(gateway, fetched.package)
+        return await bytes_of(request, gateway, fetched.package)
     own = await visible_package(gateway, some_id, asker)
     if own is not None and own[0].connection_id == asker.id:
-        return await _bytes_of(gateway, own[0])
+        return await bytes_of(request, gateway, own[0])
     if isinstance(fetched, NotYours):
         raise not_found("package", "gói tin")
     raise Problem(409, "not-readable", fetched.sentence, state=fetched.delivery.state.value)
-
-
-class _PayloadResponse(web.FileResponse):
-    """A file under the ETag it was given: aiohttp would set one made of time and size."""
-
-    @property
-    def etag(self) -> ETag | None:
-        """The payload's digest."""
-        return super().etag
-
-    @etag.setter
-    def etag(self, value: ETag | str | None) -> None:
-        """Keep the one in the headers."""
-
-
-async def _bytes_of(gateway: Services, package: PackageRecord) -> web.StreamResponse:
-    """The payload: small ones in one piece, large ones streamed from the disk."""
-    headers = {
-        hdrs.CONTENT_TYPE: "application/xml",
-        hdrs.ETAG: f'"{package.digest}"',
-        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{package.id}.edxml"',
-        hdrs.CACHE_CONTROL: "private, no-store",
-        "X-Content-Type-Options": "nosniff",
-        "X-Correlation-Id": package.correlation_id,
-    }
-    try:
-        path = await asyncio.to_thread(gateway.payloads.path, package.digest)
-    except PayloadMissing:
-        log.error("payload.missing", package=package.id, digest=package.digest)
-        raise payload_missing() from None
-    if package.size > SMALL:
-        return _PayloadResponse(path, headers=headers)
-    return web.Response(body=await asyncio.to_thread(path.read_bytes), headers=headers)
