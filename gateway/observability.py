@@ -10,6 +10,8 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from routing.callbacks import PostOutcome
+
 #: Longest value of one log field; longer ones are cut.
 LONGEST_FIELD = 512
 #: Control characters (C0, C1) and bidi controls, which could forge or hide log lines.
@@ -159,3 +161,29 @@ class Metrics:
             ["role"],
             registry=self.registry,
         )
+        self.figures_known = Gauge(
+            "lienthong_queue_figures_known",
+            "1 when the figures of lienthong_deliveries_… were read for this answer, 0 when the "
+            "database did not give them in time.",
+            registry=self.registry,
+        )
+        #: When each background role last finished a round, seconds since the epoch; 0: never.
+        self.beats: dict[str, float] = {}
+        self._from_the_start()
+
+    def beat(self, role: str, at: float) -> None:
+        """A background role finished a round; 0 at its start, so that a role that never does is
+        seen, too."""
+        self.beats[role] = at
+        self.role_beats.labels(role).set(at)
+
+    def _from_the_start(self) -> None:
+        """Counters that an alert watches exist before there is something to count."""
+        for outcome in ("confirmed", "unconfirmed"):
+            self.relayed.labels(outcome)
+        for kind in ("rung-again", "interrupted"):
+            self.recovered.labels(kind)
+        for notice in ("nearing", "overdue"):
+            self.deadlines.labels(notice)
+        for result in PostOutcome:
+            self.callbacks.labels(result.value)

@@ -28,6 +28,7 @@ from routing.deadline_watch import watch_all
 from routing.deliver import offer
 from routing.lanes import Lane
 from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell, DoorbellHandler
+from routing.records import Delivery
 from routing.recover import recover_all
 from routing.relay import relay_once
 from routing.route_table import Connection
@@ -36,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two tries after a round that failed.
 PAUSE = 1.0
+#: Seconds after which the end of the process no longer waits for a broker that is away.
+PROMPT = 1.0
 #: Seconds between two looks at which connections there are.
 CONNECTIONS_LOOK = 0.5
 #: Seconds between two sweeps of abandoned temporary files.
@@ -64,6 +67,16 @@ class Roles:
             recovered = await recover_all(services.database, clock.now(), timedelta(0))
             log.info("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
         self._spawn("broker", self._connect_broker())
+        # None waits for the broker. Its task is first in line, so they find it open at least.
+        loops: dict[Role, Callable[[], Awaitable[float]]] = {
+            "relay": self._relay,
+            "worker": self._watch_connections,
+            "timer": self._put_right,
+        }
+        for role, round_of in loops.items():
+            if role in services.roles:
+                services.metrics.beat(role, 0.0)
+                self._spawn(role, self._keep_running(role, round_of))
         if "worker" in services.roles:
             self._spawn("callbacks", self._callbacks().run(services.stopping))
 
@@ -92,14 +105,6 @@ class Roles:
             except BrokerUnavailable as error:
                 log.warning("broker.unavailable", error=str(error), consequence="documents wait")
                 await _pause(services.stopping, PAUSE)
-        loops: dict[Role, Callable[[], Awaitable[float]]] = {
-            "relay": self._relay,
-            "worker": self._watch_connections,
-            "timer": self._put_right,
-        }
-        for role, round_of in loops.items():
-            if role in services.roles:
-                self._spawn(role, self._keep_running(role, round_of))
 
     def _spawn(self, name: str, loop: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(loop))
@@ -111,7 +116,7 @@ class Roles:
         while not stopping.is_set():
             try:
                 wait = await round_of()
-                self._services.metrics.role_beats.labels(role).set(time.time())
+                self._services.metrics.beat(role, time.time())
             except DatabaseUnavailable as error:
                 log.warning("role.database-unavailable", role=role, error=str(error))
                 wait = PAUSE
@@ -184,15 +189,15 @@ class Roles:
             )
         for connection_id in {row.connection_id for row in offered if row.connection_id}:
             services.inbox.notify(connection_id)
-        await self._count_offers(offered_to=[row.connection_id or "" for row in offered])
+        await self._count_offers(offered)
 
-    async def _count_offers(self, offered_to: list[str]) -> None:
+    async def _count_offers(self, offered: Sequence[Delivery]) -> None:
         services = self._services
         connections = (await services.registry.routes()).connections
-        for connection_id in offered_to:
-            connection = connections.get(connection_id)
+        for row in offered:
+            connection = connections.get(row.connection_id or "")
             name = connection.name if connection else "none"
-            services.metrics.outcomes.labels(name, "", "offered").inc()
+            services.metrics.outcomes.labels(name, row.lane.value, "offered").inc()
 
     async def _put_right(self) -> float:
         services = self._services
@@ -232,9 +237,14 @@ class Roles:
         self._services.outbox.notify()
         await self._intakes.stop()
         if self._tasks:
-            _, late = await asyncio.wait(
-                self._tasks, timeout=self._services.settings.shutdown_seconds
-            )
+            # The first only connects; nobody needs the broker any more.
+            self._tasks[0].cancel()
+            _, late = await asyncio.wait(self._tasks, timeout=PROMPT)
+            if late and not (await self._services.broker.health()).ok:
+                # A relay may be waiting for the confirms of a broker that is away.
+                await self._services.broker.close()
+            if late:
+                _, late = await asyncio.wait(late, timeout=self._services.settings.shutdown_seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -188,6 +188,8 @@ class Link:
             await bounded(connection.connect(timeout=CONNECT_TIMEOUT), CONNECT_TIMEOUT + 1.0)
         except BaseException:
             self._tap.abort()
+            # Else the library begins a close of its own when it forgets the object.
+            await self.release(connection)
             raise
         self._connection = connection
         return lost

@@ -76,6 +76,9 @@ def postgresql_engine(url: URL) -> AsyncEngine:
                 "application_name": "lienthong",
                 "idle_in_transaction_session_timeout": "30000",
                 "lock_timeout": "20000",
+                # Nobody waits for an answer any more (`store.ANSWER_WITHIN`); a search that would
+                # take minutes must not keep a connection, and the server, busy meanwhile.
+                "statement_timeout": "25000",
                 "synchronous_commit": "on",
                 "jit": "off",
             },

@@ -39,6 +39,7 @@ class PostgresqlDatabase(SqlDatabase):
         task = asyncio.create_task(self._transaction(engine, work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        task.add_done_callback(_looked_at)
         return await asyncio.shield(task)
 
     async def _transaction(self, engine: AsyncEngine, work: Work[T]) -> T:
@@ -48,6 +49,8 @@ class PostgresqlDatabase(SqlDatabase):
     async def migrate(self) -> SchemaState:
         """See the base."""
         async with self._engine.begin() as connection:
+            # A large table is changed for as long as it takes.
+            await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
             return await connection.run_sync(upgrade)
 
     async def schema_state(self) -> SchemaState:
@@ -65,3 +68,9 @@ class PostgresqlDatabase(SqlDatabase):
         """See the base."""
         await asyncio.gather(*self._running, return_exceptions=True)
         await self._engine.dispose()
+
+
+def _looked_at(task: asyncio.Task[Any]) -> None:
+    """A caller that has gone was answered already; asyncio need not complain of the outcome."""
+    if not task.cancelled():
+        task.exception()

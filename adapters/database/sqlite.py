@@ -106,6 +106,8 @@ class SqliteDatabase(SqlDatabase):
                 continue
             if isinstance(outcome, _Failed):
                 job.future.set_exception(outcome.error)
+                # Its caller may have gone, answered already: asyncio need not complain.
+                job.future.exception()
             else:
                 job.future.set_result(outcome)
 

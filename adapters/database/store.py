@@ -124,8 +124,16 @@ class SqlDatabase(ABC):
                 return await self._again_and_again(once, work)
         except Exception as error:
             if is_outage(error):
-                raise DatabaseUnavailable(str(error) or type(error).__name__) from error
+                raise DatabaseUnavailable(self._told(error)) from error
             raise
+
+    def _told(self, error: BaseException) -> str:
+        """What went wrong, for logs: the driver's words without the statement."""
+        if isinstance(error, DBAPIError):
+            return str(error.orig)
+        if isinstance(error, TimeoutError) and not str(error):
+            return f"no answer within {self.answer_within:g} s"
+        return str(error) or type(error).__name__
 
     async def _again_and_again(self, once: Callable[[Work[T]], Awaitable[T]], work: Work[T]) -> T:
         try:

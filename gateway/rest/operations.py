@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 from functools import cache, partial
 from importlib import resources
 from typing import Any
 
+import structlog
 import yaml
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -19,9 +21,16 @@ from gateway.rest import encode
 from gateway.rest.requests import services
 from gateway.services import Services
 from gateway.settings import MIB
+from routing.ports import DatabaseUnavailable
+
+log = structlog.get_logger(__name__)
 
 #: Seconds that one part may take to answer a readiness probe.
 PROBE_SECONDS = 5.0
+NO_ANSWER = f"no answer within {PROBE_SECONDS:.0f} s"
+#: Seconds that the database may take for the queue figures of /metrics. A scrape waits 10 s at the
+#: most, and what else it shows is needed most when the database is in trouble.
+FIGURES_SECONDS = 2.0
 
 
 async def healthz(_request: web.Request) -> web.StreamResponse:
@@ -46,6 +55,10 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     body = {
         "status": "ready" if ready else "not-ready",
         "roles": list(gateway.roles),
+        "lastRounds": {
+            role: encode.time_of(datetime.fromtimestamp(at, UTC)) if at else None
+            for role, at in gateway.metrics.beats.items()
+        },
         "parts": parts,
     }
     return encode.answer(body, 200 if ready else 503)
@@ -55,6 +68,8 @@ async def _probe(question: Awaitable[str]) -> dict[str, Any]:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             return {"ok": True, "detail": await question}
+    except TimeoutError:
+        return {"ok": False, "detail": NO_ANSWER}
     except Exception as error:  # whatever is wrong with the part is the answer
         return {"ok": False, "detail": f"{type(error).__name__}: {error}"[:300]}
 
@@ -65,7 +80,7 @@ async def _broker(gateway: Services) -> dict[str, Any]:
             health = await gateway.broker.health()
         return {"ok": health.ok, "detail": health.detail}
     except TimeoutError:
-        return {"ok": False, "detail": f"no answer within {PROBE_SECONDS:.0f} s"}
+        return {"ok": False, "detail": NO_ANSWER}
 
 
 async def _payloads(gateway: Services) -> dict[str, Any]:
@@ -85,9 +100,23 @@ async def _payloads(gateway: Services) -> dict[str, Any]:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics for Prometheus; queue figures are read now."""
     gateway = services(request)
-    await refresh_figures(gateway)
+    gateway.metrics.free_bytes.set(gateway.payloads.free_bytes())
+    gateway.metrics.figures_known.set(await _refreshed(gateway))
     text = generate_latest(gateway.metrics.registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _refreshed(gateway: Services) -> bool:
+    """Whether the queue figures are of now; without them none are shown, old ones would lie."""
+    try:
+        async with asyncio.timeout(FIGURES_SECONDS):
+            await refresh_figures(gateway)
+    except (TimeoutError, DatabaseUnavailable) as error:
+        log.warning("metrics.no-figures", error=str(error) or f"none in {FIGURES_SECONDS:g} s")
+        gateway.metrics.depth.clear()
+        gateway.metrics.oldest.clear()
+        return False
+    return True
 
 
 async def refresh_figures(gateway: Services) -> None:
@@ -102,7 +131,6 @@ async def refresh_figures(gateway: Services) -> None:
         labels = (names.get(row["connection_id"], "none"), row["lane"], row["state"])
         shown.depth.labels(*labels).set(row["count"])
         shown.oldest.labels(*labels).set((now - row["oldest"]).total_seconds())
-    shown.free_bytes.set(gateway.payloads.free_bytes())
 
 
 @cache

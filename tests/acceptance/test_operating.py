@@ -1,0 +1,82 @@
+"""What operators and their monitoring see while parts of the ground are missing."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry
+from tests.support.servers import free_port, wait_until
+from tests.support.service import GatewayProcess, Site, open_site
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    """A site of its own on SQLite."""
+    with open_site("embedded", tmp_path / "site", request) as opened:
+        opened.connect(**AGENCIES)
+        yield opened
+
+
+def figures(gateway: GatewayProcess) -> dict[tuple[str, str], float]:
+    """/metrics by name and the values of the labels."""
+    with urlopen(f"{gateway.url}/metrics", timeout=8.0) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_a_broker_that_was_never_there(site: Site) -> None:
+    """Roles beat and are counted from the start; a document waits; the end comes promptly."""
+    gateway = replace(site, broker_url=f"amqp://guest:guest@127.0.0.1:{free_port()}/").gateway()
+    site.processes.append(gateway)
+    gateway.start()
+    beat = "lienthong_role_last_round_timestamp_seconds"
+    roles = [(beat, role) for role in ("relay", "worker", "timer")]
+    wait_until(lambda: all(figures(gateway).get(role, 0) > 0 for role in roles), 10, "the beats")
+    shown = figures(gateway)
+    assert shown["lienthong_doorbells_total", "confirmed"] == 0
+    assert shown["lienthong_doorbells_total", "unconfirmed"] == 0
+    Ministry(site, gateway).send(NGHE_AN)
+    began = time.monotonic()
+    assert gateway.stop() == 0
+    assert time.monotonic() - began < 6
+    assert "Warning" not in gateway.log.read_text().replace("warning", "")
+
+
+def test_metrics_while_the_database_is_locked(site: Site) -> None:
+    """The rest is answered in time, and says that the queue figures are missing."""
+    gateway = site.gateway().start()
+    Ministry(site, gateway).send(NGHE_AN)
+    known = ("lienthong_queue_figures_known", "")
+    assert figures(gateway)[known] == 1
+    locker = sqlite3.connect(site.data / "lienthong.db", isolation_level=None)
+    locker.execute("BEGIN EXCLUSIVE")
+    try:
+        began = time.monotonic()
+        shown = figures(gateway)
+        assert time.monotonic() - began < 6
+        assert shown[known] == 0
+        assert shown["lienthong_payload_free_bytes", ""] > 0
+        assert not [name for name, _ in shown if name == "lienthong_deliveries_open"]
+    finally:
+        locker.execute("ROLLBACK")
+        locker.close()
+    wait_until(lambda: figures(gateway)[known] == 1, 15, "the figures")
+    assert any(name == "lienthong_deliveries_open" for name, _ in figures(gateway))
+    offered = [
+        labels for name, labels in figures(gateway) if name.startswith("lienthong_delivery_")
+    ]
+    assert "nghe_an,offered,ordinary" in offered
+    assert gateway.stop() == 0
+    assert "never retrieved" not in gateway.log.read_text()
