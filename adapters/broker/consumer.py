@@ -17,9 +17,7 @@ import structlog
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from adapters.broker import wire
-from adapters.broker.dispatch import LaneFeed
-from adapters.broker.link import (
+from adapters.amqp_link import (
     CALL_TIMEOUT,
     CLOSE_TIMEOUT,
     Link,
@@ -27,6 +25,8 @@ from adapters.broker.link import (
     bounded,
     swallow,
 )
+from adapters.broker import wire
+from adapters.broker.dispatch import LaneFeed
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.ports import Doorbell
 

@@ -11,8 +11,8 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
+from adapters.amqp_link import CALL_TIMEOUT, Link, backoff, bounded, swallow
 from adapters.broker import wire
-from adapters.broker.link import CALL_TIMEOUT, Link, backoff, bounded, swallow
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.ports import Doorbell, PublishOutcome
 

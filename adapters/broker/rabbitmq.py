@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from adapters.amqp_link import Link, bounded
 from adapters.broker.consumer import Subscription
 from adapters.broker.dispatch import LaneFeed
-from adapters.broker.link import Link, bounded
 from adapters.broker.publisher import Publisher
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.lanes import Lane

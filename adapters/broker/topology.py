@@ -20,7 +20,7 @@ from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractQueue
 from pamqp.common import FieldTable
 
-from adapters.broker.link import CALL_TIMEOUT, bounded
+from adapters.amqp_link import CALL_TIMEOUT, bounded
 from routing.lanes import Lane
 
 _LONGEST_NAME = 255  # bytes, AMQP short string
