@@ -49,6 +49,7 @@ class HandOver:
             spread=clock.spread,
             on_time=services.on_time,
             reports=services.reports,
+            schedule=services.settings.attempt_schedule,
         )
         self._adopt(options_of(connection, HandOverOptions))
         self._running: set[asyncio.Task[None]] = set()

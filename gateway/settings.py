@@ -80,6 +80,11 @@ def _durations(value: str) -> str:
     return value
 
 
+def _times(waits: str) -> tuple[timedelta, ...]:
+    found = _DURATION.findall(waits)
+    return tuple(timedelta(seconds=float(count) * _UNITS[unit]) for count, unit in found)
+
+
 class Settings(BaseSettings):
     """All settings of one gateway process."""
 
@@ -247,6 +252,11 @@ class Settings(BaseSettings):
         ge=0.1,
         description="How long doorbells that a relay was about to ring wait for it if it dies.",
     )
+    attempt_waits: Annotated[str, AfterValidator(_durations)] = Field(
+        "5s 30s 2m 7.5m 15m 30m 1h 2h 4h 8h 16h",
+        description="Waits after the 1st, 2nd ... attempt to hand a package over that failed (s, m, "
+        "h), each stretched by up to a quarter at random; after the last an operator decides.",
+    )
     callback_waits: Annotated[str, AfterValidator(_durations)] = Field(
         "5s 30s 2m 5m 15m 30m 1h 2h 4h 8h 12h 20h",
         description="Waits after the 1st, 2nd ... failed callback (s, m, h), each stretched by up "
@@ -296,8 +306,12 @@ class Settings(BaseSettings):
     @property
     def callback_schedule(self) -> tuple[timedelta, ...]:
         """`callback_waits` as times."""
-        found = _DURATION.findall(self.callback_waits)
-        return tuple(timedelta(seconds=float(count) * _UNITS[unit]) for count, unit in found)
+        return _times(self.callback_waits)
+
+    @property
+    def attempt_schedule(self) -> tuple[timedelta, ...]:
+        """`attempt_waits` as times."""
+        return _times(self.attempt_waits)
 
     @property
     def effective_key_file(self) -> Path:

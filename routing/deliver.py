@@ -34,7 +34,7 @@ from routing.records import (
     Reason,
     change,
 )
-from routing.retry_policy import TryAgainAt, after_attempt
+from routing.retry_policy import SCHEDULE, TryAgainAt, after_attempt
 from routing.route_table import Connection, RouteTable
 from routing.states import Happening, TransportState
 
@@ -170,11 +170,13 @@ class Deliver:
         spread: Callable[[], float],
         on_time: OnTime | None = None,
         reports: GatewayReports | None = None,
+        schedule: Sequence[timedelta] = SCHEDULE,
     ) -> None:
         """Without `reports` nobody is told of a partner's refusal; tests of attempts need none."""
         self._database = database
         self._on_time = on_time
         self._reports = reports
+        self._schedule = schedule
         self._owner = owner
         self._clock = clock
         self._spread = spread
@@ -346,7 +348,7 @@ class Deliver:
     ) -> list[Change]:
         actor = f"worker:{self._owner}"
         free = {"lease_owner": None, "lease_until": None}
-        next_try = after_attempt(row.attempts, now, self._spread())
+        next_try = after_attempt(row.attempts, now, self._spread(), self._schedule)
         if isinstance(next_try, TryAgainAt):
             if result.retry_after is not None:
                 asked = now + min(result.retry_after, LONGEST_WISH)

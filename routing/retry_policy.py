@@ -7,6 +7,7 @@ the attempts of many deliveries; the random number is an argument, so the policy
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -46,11 +47,13 @@ class GiveUp:
     attempts: int
 
 
-def after_attempt(attempts: int, now: datetime, spread: float) -> TryAgainAt | GiveUp:
+def after_attempt(
+    attempts: int, now: datetime, spread: float, schedule: Sequence[timedelta] = SCHEDULE
+) -> TryAgainAt | GiveUp:
     """What follows the `attempts`-th attempt that did not succeed; `spread` is in [0, 1)."""
-    if attempts > len(SCHEDULE):
+    if attempts > len(schedule):
         return GiveUp(attempts)
-    wait = SCHEDULE[max(attempts, 1) - 1]
+    wait = schedule[max(attempts, 1) - 1]
     return TryAgainAt(now + wait * (1 + JITTER * spread))
 
 

@@ -1,0 +1,185 @@
+"""A pair of folders as an agency's old system uses them: it drops packages, and picks others up.
+
+Layout under the connection's folder::
+
+    drop/        the agency puts packages here (best: under another name first, then renamed)
+    accepted/    dropped files that were taken, each with a receipt beside it
+    refused/     dropped files that were not, each with a report beside it
+    delivery/    the gateway puts packages here, complete from the moment they are seen
+    .taking/     dropped files that are being taken right now
+    .writing/, .given/   what is on its way into delivery/, and what was put there
+
+Everything moves by renaming within one file system. Functions here block on the disk: call them in
+a thread. They raise OSError when the folder cannot be used.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+SUBFOLDERS = ("drop", "accepted", "refused", "delivery", ".taking", ".writing", ".given")
+#: Endings of files that are taken; everything else is left alone.
+ENDINGS = (".edxml", ".xml")
+BLOCK = 256 * 1024
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A dropped file as it was seen; two equal sightings mean that nobody writes to it."""
+
+    name: str
+    size: int
+    modified_ns: int
+    inode: int
+
+
+class PartnerFolder:
+    """The folders of one connection."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make what is missing."""
+        for name in SUBFOLDERS:
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+
+    # --- what the agency drops ------------------------------------------------------------------
+
+    def dropped(self) -> list[Dropped]:
+        """Files that could be taken, oldest first; links, folders and hidden files are not."""
+        found = []
+        with os.scandir(self.root / "drop") as entries:
+            for entry in entries:
+                ending = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith((".", "~")) or ending not in ENDINGS:
+                    continue
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode):
+                    found.append(_seen(entry.name, about))
+        return sorted(found, key=lambda one: (one.modified_ns, one.name))
+
+    def take(self, dropped: Dropped) -> Path | None:
+        """Move a dropped file out of the agency's sight; None when it changed or is gone."""
+        source, target = self.root / "drop" / dropped.name, self._taking(dropped.name)
+        try:
+            if _seen(dropped.name, os.lstat(source)) != dropped:
+                return None
+            os.rename(source, target)
+        except FileNotFoundError:
+            return None
+        return target
+
+    def taken(self) -> list[Path]:
+        """Files that were being taken when a process died."""
+        return sorted(path for path in (self.root / ".taking").iterdir() if path.is_file())
+
+    def is_unchanged(self, path: Path, dropped: Dropped) -> bool:
+        """Whether a taken file is what was seen: a program may still hold it open."""
+        return _seen(dropped.name, os.lstat(path)) == dropped
+
+    def sighting(self, path: Path) -> Dropped:
+        """A taken file as it is now."""
+        return _seen(path.name, os.lstat(path))
+
+    def give_back(self, path: Path) -> None:
+        """Put a taken file where it was dropped: it is looked at again later."""
+        os.rename(path, self.root / "drop" / path.name)
+
+    def put_aside(self, path: Path, where: str, key: str, note: str, ending: str) -> Path:
+        """Move a taken file to ``accepted`` or ``refused``, with a note beside it.
+
+        The note is there before the file is. `key` keeps files of one name apart.
+        """
+        stem, suffix = os.path.splitext(path.name)
+        target = self.root / where / f"{stem}.{key}{suffix}"
+        _write(target.with_name(f"{target.name}{ending}"), note.encode())
+        os.rename(path, target)
+        _sync_folder(target.parent)
+        return target
+
+    def _taking(self, name: str) -> Path:
+        return self.root / ".taking" / name
+
+    # --- what the agency is given ---------------------------------------------------------------
+
+    def was_given(self, key: str) -> bool:
+        """Whether this delivery was put into ``delivery``, even if it was picked up since."""
+        return (self.root / ".given" / key).exists() and not self._writing(key).exists()
+
+    def give(self, key: str, name: str, blocks: Iterator[bytes], note: bytes) -> None:
+        """Put a file into ``delivery``, once, however often this is called and interrupted.
+
+        A mark is made when the file is complete and before it is shown: mark without the unfinished
+        file means that it was shown.
+        """
+        if self.was_given(key):
+            return
+        writing, mark = self._writing(key), self.root / ".given" / key
+        if not mark.exists():
+            _write_blocks(writing, blocks)
+            _sync_folder(writing.parent)
+            _write(mark, b"")
+            _sync_folder(mark.parent)
+        target = self.root / "delivery" / name
+        _write(target.with_suffix(".json"), note)
+        os.rename(writing, target)
+        _sync_folder(target.parent)
+
+    def _writing(self, key: str) -> Path:
+        return self.root / ".writing" / key
+
+    def forget(self, before: datetime) -> int:
+        """Remove accepted files and marks from before a time; how many."""
+        count = 0
+        for name in ("accepted", ".given"):
+            with os.scandir(self.root / name) as entries:
+                for entry in entries:
+                    if entry.stat(follow_symlinks=False).st_mtime < before.timestamp():
+                        Path(entry.path).unlink(missing_ok=True)
+                        count += 1
+        return count
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file in blocks."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def file_name(*parts: str) -> str:
+    """Parts as one file name of plain ASCII characters."""
+    return "_".join(_UNSAFE.sub("-", part).strip("-.")[:60] for part in parts if part)
+
+
+def _seen(name: str, about: os.stat_result) -> Dropped:
+    return Dropped(name, about.st_size, about.st_mtime_ns, about.st_ino)
+
+
+def _write(path: Path, content: bytes) -> None:
+    _write_blocks(path, iter((content,)))
+
+
+def _write_blocks(path: Path, blocks: Iterator[bytes]) -> None:
+    """A complete, durable file; an older half of it is overwritten."""
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

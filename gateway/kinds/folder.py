@@ -1,0 +1,327 @@
+"""Kind `folder`: an old system that knows files only drops packages and picks packages up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+from pydantic import AfterValidator, Field
+
+from adapters.folder import SUBFOLDERS, Dropped, PartnerFolder, blocks_of, file_name
+from envelopes.findings import Finding, Sentence
+from envelopes.model import VIETNAM_TIME
+from gateway import clock
+from gateway.hand_in import Blocks, hand_in
+from gateway.intake import IntakeFault, NotReceived
+from gateway.kinds.base import Kind, Unprovided, Way
+from routing.connection_options import HandOverOptions, options_of
+from routing.deliver import AttemptOutcome, AttemptResult
+from routing.lanes import Lane
+from routing.ports import DatabaseUnavailable, PayloadMissing
+from routing.records import Delivery, PackageRecord
+from routing.route_table import Connection
+from routing.submission import Accepted, Refused
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+    from gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: Seconds before a folder that cannot be used is looked at again.
+PAUSE = 5.0
+FORGET_EVERY = timedelta(hours=1)
+#: Faults of the gateway, not of the file: it stays and is tried again.
+_OURS = frozenset({IntakeFault.DISK_FULL, IntakeFault.TOO_SLOW, IntakeFault.CUT_OFF})
+
+
+def _absolute(value: str) -> str:
+    if not Path(value).is_absolute():
+        raise ValueError("write the whole path, beginning with /")
+    return value
+
+
+class FolderOptions(HandOverOptions):
+    """Options of kind `folder`."""
+
+    folder: Annotated[str, AfterValidator(_absolute)] = Field(
+        description="Folder of this partner on the machine of the worker role; drop/, delivery/ "
+        "and others are made in it."
+    )
+    poll_seconds: float = Field(2.0, ge=0.05, le=3600, description="How often drop/ is looked at.")
+    settle_seconds: float = Field(
+        4.0,
+        ge=0.0,
+        le=3600,
+        description="How long a dropped file must not have changed before it is taken.",
+    )
+    keep_days: int = Field(
+        30, ge=1, le=3650, description="How long accepted files are kept; the gateway has them too."
+    )
+
+
+class FolderPartner:
+    """Hands packages over as files."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def deliver(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """See `routing.deliver.Partner`."""
+        folder = PartnerFolder(Path(options_of(connection, FolderOptions).folder))
+        note = json.dumps(_note(delivery, package), ensure_ascii=False, indent=2).encode()
+        try:
+            await asyncio.to_thread(folder.prepare)
+            blocks = _in_thread(self._services.payloads.open(package.digest))
+            await asyncio.to_thread(
+                folder.give, delivery.id, _name(delivery, package), blocks, note
+            )
+        except PayloadMissing:
+            return AttemptResult(AttemptOutcome.TRY_LATER, "the payload is missing in the store")
+        except OSError as error:
+            return _unusable(error)
+        return AttemptResult(AttemptOutcome.DELIVERED, "put into delivery/")
+
+    async def ask(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """See `routing.deliver.Partner`."""
+        folder = PartnerFolder(Path(options_of(connection, FolderOptions).folder))
+        try:
+            given = await asyncio.to_thread(folder.was_given, delivery.id)
+        except OSError as error:
+            return _unusable(error)
+        if given:
+            return AttemptResult(AttemptOutcome.DELIVERED, "asked: it was put into delivery/")
+        return AttemptResult(AttemptOutcome.TRY_LATER, "asked: it was not put into delivery/")
+
+
+def _unusable(error: OSError) -> AttemptResult:
+    detail = f"the folder cannot be used: {error.strerror or error}"
+    sentence = Sentence(
+        vi=f"Không dùng được thư mục của bên nhận: {error.strerror or error}",
+        en=f"The recipient's folder cannot be used: {error.strerror or error}",
+    )
+    return AttemptResult(AttemptOutcome.TRY_LATER, detail, sentence)
+
+
+def _in_thread(blocks: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """The blocks of an asynchronous iterator of this loop, for a thread that writes them."""
+    loop = asyncio.get_running_loop()
+
+    async def following() -> bytes | None:
+        return await anext(blocks, None)
+
+    def iterate() -> Iterator[bytes]:
+        while block := asyncio.run_coroutine_threadsafe(following(), loop).result():
+            yield block
+
+    return iterate()
+
+
+def _name(delivery: Delivery, package: PackageRecord) -> str:
+    """A name that a clerk can sort by: time, sender, number; the id makes it the only one."""
+    at = package.received_at.astimezone(VIETNAM_TIME).strftime("%Y%m%d-%H%M%S")
+    urgent = "KHAN" if delivery.lane is Lane.URGENT else ""
+    number = "-".join(
+        str(package.summary[key])
+        for key in ("codeNumber", "codeNotation")
+        if package.summary.get(key)
+    )
+    what = number or f"status-{package.meaning}"
+    return file_name(at, urgent, package.sender_organ_id, what, delivery.id) + ".edxml"
+
+
+def _note(delivery: Delivery, package: PackageRecord) -> dict[str, object]:
+    """What the file beside a package says, for programs and people."""
+    return {
+        "delivery": delivery.id,
+        "package": package.id,
+        "kind": package.kind,
+        "meaning": package.meaning,
+        "documentId": package.document_id,
+        "version": package.version,
+        "sender": package.sender_organ_id,
+        "senderName": package.sender_name,
+        "recipient": delivery.recipient_organ_id,
+        "lane": delivery.lane.value,
+        "sha256": package.digest,
+        "size": package.size,
+        "receivedAt": package.received_at.isoformat(),
+        "summary": package.summary,
+        "findings": [finding.as_dict() for finding in package.findings],
+    }
+
+
+class FolderIntake:
+    """Takes in what is dropped."""
+
+    def __init__(self, services: Services, connection: Connection) -> None:
+        self._services = services
+        self._connection = connection
+        self._options = options_of(connection, FolderOptions)
+        self._folder = PartnerFolder(Path(self._options.folder))
+        self._sightings: dict[str, tuple[Dropped, float]] = {}
+        self._forgotten = clock.now() - FORGET_EVERY
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """See `Intake`."""
+        while not stopping.is_set():
+            pause = self._options.poll_seconds
+            try:
+                await self._round(stopping)
+            except OSError as error:
+                log.warning("folder.unusable", connection=self._connection.name, error=str(error))
+                pause = PAUSE
+            except DatabaseUnavailable as error:
+                log.warning("folder.database-unavailable", error=str(error))
+                pause = PAUSE
+            try:
+                async with asyncio.timeout(pause):
+                    await stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self, stopping: asyncio.Event) -> None:
+        await asyncio.to_thread(self._folder.prepare)
+        for path in await asyncio.to_thread(self._folder.taken):
+            # Somebody died in the middle; handing the same bytes in again repeats the answer.
+            await self._hand_in(path, await asyncio.to_thread(self._folder.sighting, path))
+        for dropped in self._settled(await asyncio.to_thread(self._folder.dropped)):
+            if stopping.is_set():
+                return
+            taken = await asyncio.to_thread(self._folder.take, dropped)
+            if taken is not None:
+                await self._hand_in(taken, dropped)
+        if clock.now() - self._forgotten > FORGET_EVERY:
+            before = clock.now() - timedelta(days=self._options.keep_days)
+            await asyncio.to_thread(self._folder.forget, before)
+            self._forgotten = clock.now()
+
+    def _settled(self, dropped: list[Dropped]) -> list[Dropped]:
+        """Files that looked the same for long enough."""
+        now = asyncio.get_running_loop().time()
+        before, self._sightings = self._sightings, {}
+        settled = []
+        for one in dropped:
+            known, since = before.get(one.name, (one, now))
+            self._sightings[one.name] = (one, since if known == one else now)
+            if known == one and now - since >= self._options.settle_seconds:
+                settled.append(one)
+        return settled
+
+    async def _hand_in(self, path: Path, dropped: Dropped) -> None:
+        folder, name = self._folder, self._connection.name
+        body = Blocks(_blocks(path))
+        result = await hand_in(self._services, body, self._connection, clock.new_id())
+        if not await asyncio.to_thread(folder.is_unchanged, path, dropped):
+            # A program held it open and went on writing: not what it meant to send.
+            log.warning("folder.changed-while-taken", connection=name, file=path.name)
+            await asyncio.to_thread(folder.give_back, path)
+            return
+        if isinstance(result, NotReceived) and result.fault in _OURS:
+            log.warning("folder.not-received", connection=name, fault=result.fault.value)
+            return
+        if isinstance(result, Accepted):
+            receipt = json.dumps(_receipt(result), ensure_ascii=False, indent=2)
+            key = result.package.id[-12:]
+            await asyncio.to_thread(folder.put_aside, path, "accepted", key, receipt, ".json")
+            return
+        key = clock.new_id()[-12:]
+        text = report(path.name, result)
+        await asyncio.to_thread(folder.put_aside, path, "refused", key, text, ".txt")
+
+
+async def _blocks(path: Path) -> AsyncIterator[bytes]:
+    blocks = blocks_of(path)
+    while block := await asyncio.to_thread(next, blocks, b""):
+        yield block
+
+
+def _receipt(result: Accepted) -> dict[str, object]:
+    return {
+        "package": result.package.id,
+        "documentId": result.package.document_id,
+        "sha256": result.package.digest,
+        "receivedAt": result.package.received_at.isoformat(),
+        "repeated": result.repeated,
+        "deliveries": [
+            {
+                "id": row.id,
+                "recipient": row.recipient_organ_id,
+                "name": row.recipient_name,
+                "state": row.state.value,
+                "reason": row.reason.as_dict() if row.reason else None,
+            }
+            for row in result.deliveries
+        ],
+        "findings": [finding.as_dict() for finding in result.findings],
+    }
+
+
+def report(name: str, result: Refused | NotReceived) -> str:
+    """Why a dropped file was not sent, for the clerk who dropped it (Vietnamese, then English)."""
+    at = clock.now().astimezone(VIETNAM_TIME).strftime("%d/%m/%Y %H:%M:%S")
+    if isinstance(result, NotReceived):
+        vi = [f"{result.fault.value}: {result.found}; cho phép {result.allowed}"]
+        en = [f"{result.fault.value}: {result.found}; allowed {result.allowed}"]
+    else:
+        vi = [line for finding in result.findings for line in _lines(finding, "vi")]
+        en = [line for finding in result.findings for line in _lines(finding, "en")]
+    return "\n".join(
+        [
+            "VĂN BẢN KHÔNG ĐƯỢC GỬI",
+            f"Tệp: {name}",
+            f"Lúc: {at}",
+            "",
+            "Lý do:",
+            *vi,
+            "",
+            "Hãy sửa theo các mục [LỖI] rồi đặt lại tệp vào thư mục drop/.",
+            "",
+            "-" * 72,
+            "THE PACKAGE WAS NOT SENT",
+            "",
+            *en,
+            "",
+            "Mend what is marked [ERROR] and put the file into drop/ again.",
+            "",
+        ]
+    )
+
+
+def _lines(finding: Finding, lang: str) -> list[str]:
+    words = {"vi": ("LỖI", "LƯU Ý"), "en": ("ERROR", "WARNING")}[lang]
+    mark = words[0] if finding.refuses else words[1]
+    return [f"  [{mark}] {finding.rule}: {finding.sentence.in_language(lang)}"]
+
+
+async def provide(_settings: Settings, connection: Connection, _secret: str) -> list[str]:
+    """Make the folders, so that the operator sees at once whether that is possible."""
+    root = Path(options_of(connection, FolderOptions).folder)
+    try:
+        await asyncio.to_thread(PartnerFolder(root).prepare)
+    except OSError as error:
+        raise Unprovided(f"The folder {root} cannot be made: {error.strerror or error}") from None
+    shown = ", ".join(f"{name}/" for name in SUBFOLDERS if not name.startswith("."))
+    return [f"Folders in {root}: {shown}"]
+
+
+KIND = Kind(
+    name="folder",
+    summary="Files: it drops packages into a folder and picks others up from one.",
+    way=Way.ATTEMPTS,
+    options=FolderOptions,
+    has_token=False,
+    unique=("folder",),
+    partner=FolderPartner,
+    intake=FolderIntake,
+    provide=provide,
+)
