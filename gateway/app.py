@@ -78,6 +78,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     Raises `DatabaseProblem`, `VaultProblem`, `DatabaseUnavailable` or OSError when it cannot.
     """
     load_schemas()
+    metrics = Metrics()
     database: SqlDatabase = await open_database(
         settings.effective_database_url,
         allow_unsafe=settings.database_allow_unsafe,
@@ -86,7 +87,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     try:
         before = await database.migrate()
         log.info("database.open", server=await database.ping(), schema=before.value)
-        payloads = open_payloads(settings)
+        payloads = open_payloads(settings, metrics)
         vault = Vault.from_file(settings.effective_key_file)
     except BaseException:
         await database.close()
@@ -110,7 +111,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         vault=vault,
         secrets=PartnerSecrets(database, vault, registry),
         admission=Admission(),
-        metrics=Metrics(),
+        metrics=metrics,
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
     )
 

@@ -152,8 +152,27 @@ class Metrics:
         )
         self.free_bytes = Gauge(
             "lienthong_payload_free_bytes",
-            "Free space where payloads are stored.",
+            "Free space where payloads are stored, or arrive on their way into a bucket.",
             registry=self.registry,
+        )
+        self.payloads_removed = Counter(
+            "lienthong_payloads_removed",
+            "Temporary files that were abandoned, and stored bytes without a record.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.payloads_checked = Counter(
+            "lienthong_payloads_checked",
+            "Stored packages that were read again, by what was found.",
+            ["found"],
+            registry=self.registry,
+        )
+        self.payload_calls = Histogram(
+            "lienthong_payload_store_seconds",
+            "Calls of the S3 store, by kind and outcome.",
+            ["call", "outcome"],
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
         self.role_beats = Gauge(
             "lienthong_role_last_round_timestamp_seconds",

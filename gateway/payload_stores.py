@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from adapters.payloads import DiskPayloads, Payloads, S3Options, S3Payloads
+from gateway.observability import Metrics
 from gateway.settings import Settings
 
 
@@ -26,9 +27,14 @@ def s3_options(settings: Settings) -> S3Options:
     )
 
 
-def open_payloads(settings: Settings) -> Payloads:
+def open_payloads(settings: Settings, metrics: Metrics | None = None) -> Payloads:
     """The store, with its folder on this machine made. Raises `S3Problem` and OSError."""
+
+    def observe(call: str, outcome: str, seconds: float) -> None:
+        if metrics is not None:
+            metrics.payload_calls.labels(call, outcome).observe(seconds)
+
     folder = payload_folder(settings)
     if settings.payloads_on_disk:
         return DiskPayloads(folder)
-    return S3Payloads(s3_options(settings), folder)
+    return S3Payloads(s3_options(settings), folder, observe=observe)

@@ -21,6 +21,7 @@ from gateway.callbacks import CallbackDispatcher
 from gateway.hand_over import BATCH, HandOver
 from gateway.intakes import Intakes
 from gateway.kinds import KINDS
+from gateway.payload_upkeep import PayloadUpkeep
 from gateway.services import Services
 from gateway.settings import Role
 from routing.callbacks import Endpoint, PostResult
@@ -41,7 +42,7 @@ PAUSE = 1.0
 PROMPT = 1.0
 #: Seconds between two looks at which connections there are.
 CONNECTIONS_LOOK = 0.5
-#: Seconds between two sweeps of abandoned temporary files.
+#: Seconds between two rounds of forgetting old callbacks.
 SWEEP = 3600.0
 #: Doorbells that one hand-over takes at once.
 OFFER_BATCH = 100
@@ -67,6 +68,7 @@ class Roles:
             recovered = await recover_all(services.database, clock.now(), timedelta(0))
             log.info("recovered", rung_again=recovered.rung_again, freed=recovered.interrupted)
         self._spawn("broker", self._connect_broker())
+        self._spawn("payloads", PayloadUpkeep(services).run())
         # None waits for the broker. Its task is first in line, so they find it open at least.
         loops: dict[Role, Callable[[], Awaitable[float]]] = {
             "relay": self._relay,
@@ -211,10 +213,7 @@ class Roles:
         await self._watch_deadlines()
         if time.monotonic() - self._swept > SWEEP:
             self._swept = time.monotonic()
-            removed = await asyncio.to_thread(services.payloads.sweep, clock.now())
             await self._forget_callbacks()
-            if removed:
-                log.info("payloads.swept", removed=removed)
         return services.settings.timer_seconds
 
     async def _forget_callbacks(self) -> None:

@@ -8,7 +8,8 @@
 """
 
 from adapters.payloads.disk import DiskPayloads, DiskSpool
-from adapters.payloads.s3 import S3Options, S3Payloads, S3Problem
+from adapters.payloads.s3 import S3Payloads
+from adapters.payloads.s3_calls import S3Options, S3Problem
 from adapters.payloads.spool import ABANDONED_AFTER, Spool
 from adapters.payloads.store import BLOCK, PayloadHealth, Payloads, References, StoredPayload
 

@@ -23,18 +23,15 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import disk_usage
-from typing import Any
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
 from adapters.payloads.probe import probe_folder, remembered
+from adapters.payloads.s3_calls import Calls, Observe, S3Options, open_store
+from adapters.payloads.s3_names import DIGEST_LENGTH, end_of, folder_of, window
 from adapters.payloads.spool import Spool, sweep_abandoned, temporary_name
 from adapters.payloads.store import BLOCK, PayloadHealth, StoredPayload, verified
 from routing.ports import ClaimCheck, PayloadDamaged, PayloadMissing, PayloadsUnavailable
@@ -47,31 +44,6 @@ PARTS_AT_ONCE = 2
 REMEMBERED = 20_000
 #: Written by `check`, to see whether writing works.
 PROBE = "readiness-probe"
-DIGEST_LENGTH = 64
-
-
-class S3Problem(Exception):
-    """The options cannot be used; says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class S3Options:
-    """Where the store is, who we are there, and how patient to be."""
-
-    bucket: str
-    prefix: str = ""
-    #: Empty: AWS in `region`. Otherwise the address of the server, buckets in the path.
-    endpoint: str = ""
-    region: str = ""
-    #: Empty: the environment (AWS_ACCESS_KEY_ID …), web identity, container or machine role.
-    access_key_id: str = field(default="", repr=False)
-    secret_access_key: str = field(default="", repr=False)
-    connect_seconds: float = 3.0
-    #: Longest time of one request.
-    request_seconds: float = 20.0
-    #: Longest time of one call with all its tries; uploads get a second more for each MiB.
-    call_seconds: float = 30.0
-    tries: int = 3
 
 
 class S3Spool(Spool):
@@ -104,7 +76,11 @@ class S3Payloads:
     """The payload store in a bucket."""
 
     def __init__(
-        self, options: S3Options, folder: Path, clock: Callable[[], datetime] | None = None
+        self,
+        options: S3Options,
+        folder: Path,
+        clock: Callable[[], datetime] | None = None,
+        observe: Observe | None = None,
     ) -> None:
         """Packages arrive in `folder`, which is made. Raises `S3Problem` and OSError.
 
@@ -112,9 +88,10 @@ class S3Payloads:
         """
         self._options = options
         self._clock = clock or (lambda: datetime.now(UTC))
+        self._calls = Calls(options, observe)
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._store = _open(options)
+        self._store = open_store(options)
         self._names: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._check = remembered(self._look)
 
@@ -146,7 +123,7 @@ class S3Payloads:
 
     async def _put_small(self, claim: ClaimCheck, content: bytes) -> None:
         name = self._name_now(claim.digest)
-        async with self._bounded("put", claim.size):
+        async with self._calls.bounded("put", claim.size):
             await obstore.put_async(self._store, name, content, use_multipart=False)
         self._remember(claim.digest, name, claim.size)
 
@@ -154,7 +131,7 @@ class S3Payloads:
         """In parts. The same bytes that are there already need not travel again."""
         name = self._name_now(claim.digest)
         if await self._size_of(name) != claim.size:
-            async with self._bounded("put", claim.size):
+            async with self._calls.bounded("put", claim.size):
                 await obstore.put_async(
                     self._store,
                     name,
@@ -170,7 +147,7 @@ class S3Payloads:
 
     async def _size_of(self, name: str) -> int | None:
         try:
-            async with self._bounded("head"):
+            async with self._calls.bounded("head"):
                 return (await obstore.head_async(self._store, name))["size"]
         except PayloadMissing:
             return None
@@ -201,7 +178,7 @@ class S3Payloads:
                 yield bytes(part[offset : offset + BLOCK])
 
     async def _part(self, name: str, start: int, length: int) -> memoryview:
-        async with self._bounded("get"):
+        async with self._calls.bounded("get"):
             return memoryview(
                 await obstore.get_range_async(self._store, name, start=start, length=length)
             )
@@ -217,7 +194,7 @@ class S3Payloads:
     async def presign(self, digest: str, seconds: int) -> str | None:
         """See `Payloads`. Raises `PayloadMissing`."""
         name, _ = await self._find(digest)
-        async with self._bounded("sign"):
+        async with self._calls.bounded("sign"):
             return await obstore.sign_async(self._store, "GET", name, timedelta(seconds=seconds))
 
     async def _find(self, digest: str) -> tuple[str, int]:
@@ -225,11 +202,11 @@ class S3Payloads:
         if digest in self._names:
             self._names.move_to_end(digest)
             return self._names[digest]
-        found = [copy async for copy in self._list(_folder_of(digest))]
+        found = [copy async for copy in self._list(folder_of(digest))]
         if not found:
             raise PayloadMissing(digest)
         newest = max(found, key=lambda copy: copy.copy)
-        name = f"{_folder_of(digest)}/{newest.copy}"
+        name = f"{folder_of(digest)}/{newest.copy}"
         self._remember(digest, name, newest.size)
         return name, newest.size
 
@@ -250,7 +227,7 @@ class S3Payloads:
         if not local.ok:
             return local
         try:
-            async with self._bounded("put"):
+            async with self._calls.bounded("put"):
                 await obstore.put_async(self._store, PROBE, b"lienthong", use_multipart=False)
         except PayloadsUnavailable as error:
             return PayloadHealth(False, str(error))
@@ -263,7 +240,7 @@ class S3Payloads:
     async def stored(self, after: str = "") -> AsyncIterator[StoredPayload]:
         """See `Payloads`."""
         # "~" is behind everything that a name holds, so all copies of `after` are passed over.
-        offset = f"{_folder_of(after)}/~" if after else None
+        offset = f"{folder_of(after)}/~" if after else None
         async for copy in self._list(None, offset):
             yield copy
 
@@ -272,14 +249,14 @@ class S3Payloads:
     ) -> AsyncIterator[StoredPayload]:
         pages = obstore.list(self._store, folder, offset=offset, chunk_size=1000)
         while True:
-            async with self._bounded("list"):
+            async with self._calls.bounded("list"):
                 page = await anext(pages, None)
             if page is None:
                 return
             for found in page:
                 _, _, rest = found["path"].partition("/")
                 digest, _, copy = rest.partition("/")
-                adopted = _end_of(copy)
+                adopted = end_of(copy)
                 if len(digest) == DIGEST_LENGTH and adopted is not None:
                     yield StoredPayload(digest, found["size"], adopted, copy)
 
@@ -288,8 +265,8 @@ class S3Payloads:
         if payload.adopted >= before:
             return False
         self._names.pop(payload.digest, None)
-        async with self._bounded("delete"):
-            await obstore.delete_async(self._store, f"{_folder_of(payload.digest)}/{payload.copy}")
+        async with self._calls.bounded("delete"):
+            await obstore.delete_async(self._store, f"{folder_of(payload.digest)}/{payload.copy}")
         return True
 
     def sweep(self, now: datetime) -> int:
@@ -300,83 +277,7 @@ class S3Payloads:
         """The client has nothing to close; connections end when they have been idle."""
 
     def _name_now(self, digest: str) -> str:
-        return f"{_folder_of(digest)}/{window(self._clock())}"
-
-    @asynccontextmanager
-    async def _bounded(self, what: str, size: int = 0) -> AsyncIterator[None]:
-        """A call with its time limit and its faults as ours. A missing object: PayloadMissing."""
-        seconds = self._options.call_seconds + size / (1024 * 1024)
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError:
-            raise PayloadsUnavailable(f"S3 {what}: no answer within {seconds:.0f} s") from None
-        except FileNotFoundError as error:
-            if what in ("get", "head") and "NoSuchBucket" not in str(error):
-                raise PayloadMissing(_short(error)) from None
-            raise PayloadsUnavailable(f"S3 {what}: {_short(error)}") from None
-        except (BaseError, OSError) as error:
-            raise PayloadsUnavailable(f"S3 {what}: {_short(error)}") from None
-
-
-def _open(options: S3Options) -> S3Store:
-    seconds = timedelta(seconds=1)
-    config: dict[str, Any] = {
-        "region": options.region or None,
-        "endpoint": options.endpoint or None,
-        "access_key_id": options.access_key_id or None,
-        "secret_access_key": options.secret_access_key or None,
-        "virtual_hosted_style_request": not options.endpoint,
-        "checksum_algorithm": "SHA256",
-    }
-    try:
-        return S3Store(
-            options.bucket,
-            prefix=options.prefix or None,
-            client_options={
-                "allow_http": options.endpoint.startswith("http://"),
-                "connect_timeout": options.connect_seconds * seconds,
-                "timeout": options.request_seconds * seconds,
-            },
-            retry_config={
-                "max_retries": options.tries - 1,
-                "retry_timeout": options.call_seconds * seconds,
-                "backoff": {
-                    "init_backoff": 0.1 * seconds,
-                    "max_backoff": 2 * seconds,
-                    "base": 2,
-                },
-            },
-            **{name: value for name, value in config.items() if value is not None},
-        )
-    except BaseError as error:
-        raise S3Problem(_short(error)) from None
-
-
-def window(now: datetime) -> str:
-    """The half day of `now`, as it stands in names."""
-    utc = now.astimezone(UTC)
-    return f"{utc:%Y%m%d}{'a' if utc.hour < 12 else 'b'}"
-
-
-def _end_of(name: str) -> datetime | None:
-    """The end of a window, after which nobody adopts an object of it; None for other names."""
-    half = {"a": 12, "b": 24}.get(name[-1:])
-    try:
-        day = datetime.strptime(name[:-1], "%Y%m%d").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return None if half is None else day + timedelta(hours=half)
-
-
-def _folder_of(digest: str) -> str:
-    return f"{digest[:2]}/{digest}"
-
-
-def _short(error: BaseException) -> str:
-    """The first line: what follows repeats it with the library's insides."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+        return f"{folder_of(digest)}/{window(self._clock())}"
 
 
 async def _file_blocks(path: Path) -> AsyncIterator[bytes]:
