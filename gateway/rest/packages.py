@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 
-from adapters.payloads import Spool
 from envelopes.findings import Sentence, refused
 from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult
 from gateway import clock
-from gateway.hand_in import Bytes, hand_in, received, record, routes_for
-from gateway.intake import IntakeFault, NotReceived, too_large
+from gateway.hand_in import Bytes, hand_in, record, routes_for
+from gateway.intake import NotReceived
 from gateway.rest import encode
+from gateway.rest.body import body_of, not_received
 from gateway.rest.payload_answer import bytes_of
 from gateway.rest.problems import Problem, not_found
 from gateway.rest.requests import connection, correlation_id, id_of, services
 from gateway.services import Services
-from gateway.settings import MIB
 from routing.ports import Transaction
 from routing.pull import Fetched, NotYours, fetch
 from routing.recipients import RecipientRoute, judge_sender, recipient_routes
@@ -39,30 +37,12 @@ _STATUS_OF = {
     RefusalKind.IMPOSSIBLE_REPORT: 409,
     RefusalKind.NOT_A_RECIPIENT: 403,
 }
-_STATUS_OF_FAULT = {
-    IntakeFault.TOO_LARGE: 413,
-    IntakeFault.TOO_SLOW: 408,
-    IntakeFault.CUT_OFF: 400,
-    IntakeFault.EMPTY: 400,
-    IntakeFault.DISK_FULL: 507,
-}
-_SENTENCE_OF_FAULT = {
-    IntakeFault.TOO_LARGE: Sentence("Gói tin quá lớn", "The package is too large"),
-    IntakeFault.TOO_SLOW: Sentence(
-        "Gói tin đến quá chậm hoặc dừng giữa chừng", "The package came too slowly or stood still"
-    ),
-    IntakeFault.CUT_OFF: Sentence(
-        "Kết nối bị ngắt giữa chừng", "The package was cut off on its way"
-    ),
-    IntakeFault.EMPTY: Sentence("Không có gói tin nào được gửi", "There is no package in the body"),
-    IntakeFault.DISK_FULL: Sentence("Trục hết chỗ lưu trữ", "The gateway has no space left"),
-}
 
 
 async def submit(request: web.Request) -> web.StreamResponse:
     """POST /v1/packages: 202 when recorded, 200 when it was recorded before."""
     sender = await connection(request)
-    async with _body_of(request, sender) as (spool, read):
+    async with body_of(request, sender) as (spool, read):
         submission = Submission(read, spool, sender, correlation_id(request))
         result = await take(services(request), submission)
     location = f"/v1/packages/{result.package.id}"
@@ -85,7 +65,7 @@ async def take_bytes(
     """Record a package that the gateway composed for a connection. Raises `Problem`."""
     result = await hand_in(gateway, Bytes(content), sender, correlation)
     if isinstance(result, NotReceived):
-        raise _not_received(result)
+        raise not_received(result)
     if isinstance(result, Refused):
         raise refusal(result)
     return result
@@ -109,108 +89,10 @@ def refusal(result: Refused) -> Problem:
     )
 
 
-@asynccontextmanager
-async def _body_of(
-    request: web.Request, sender: Connection
-) -> AsyncIterator[tuple[Spool, ReadResult]]:
-    """The body on disk and read; discarded at the end unless it was kept."""
-    gateway = services(request)
-    _before_the_body(request, gateway)
-    if not gateway.turnstile.enter(sender.id):
-        raise _busy(gateway)
-    try:
-        if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
-        async with received(gateway, request.content) as result:
-            if isinstance(result, NotReceived):
-                raise _not_received(result)
-            yield result
-    finally:
-        gateway.turnstile.leave(sender.id)
-
-
-def _before_the_body(request: web.Request, gateway: Services) -> None:
-    """Everything that can be refused before a byte of the body is read."""
-    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise Problem(
-            415,
-            "content-encoding",
-            Sentence(
-                vi=f"Không nhận gói tin nén ở tầng HTTP (Content-Encoding: {encoding[:40]}); "
-                "hãy gửi nguyên edXML.",
-                en=f"Bodies with Content-Encoding ({encoding[:40]}) are not taken; "
-                "send the edXML as it is.",
-            ),
-            headers={"Accept-Encoding": "identity"},
-        )
-    if request.content_type.startswith("multipart/"):
-        raise Problem(
-            415,
-            "multipart",
-            Sentence(
-                vi="Hãy gửi nguyên edXML làm thân yêu cầu, không dùng multipart.",
-                en="Send the edXML itself as the body, not multipart.",
-            ),
-        )
-    limits = gateway.intake_limits
-    announced = request.content_length
-    if announced is not None and announced > limits.max_bytes:
-        raise _not_received(too_large(announced, limits))
-    free = gateway.payloads.free_bytes()
-    needed = gateway.settings.min_free_mib * MIB + (announced or 0)
-    if free < needed:
-        fault = NotReceived(
-            IntakeFault.DISK_FULL, f"{free} bytes free", f"{needed} bytes", "min_free_mib"
-        )
-        raise _not_received(fault)
-
-
-def _not_received(fault: NotReceived) -> Problem:
-    told = _SENTENCE_OF_FAULT[fault.fault]
-    vi = [f"có {fault.found}" if fault.found else "", f"cho phép {fault.allowed}"]
-    en = [f"found {fault.found}" if fault.found else "", f"allowed {fault.allowed}"]
-    if not fault.allowed:
-        vi, en = vi[:1], en[:1]
-    if fault.setting:
-        vi.append(f"tham số {fault.setting}")
-        en.append(f"setting {fault.setting}")
-    status = _STATUS_OF_FAULT[fault.fault]
-    again = {"Retry-After": "60"} if status == 507 else {}
-    return Problem(
-        status,
-        fault.fault.value,
-        Sentence(
-            vi=f"{told.vi}: {'; '.join(part for part in vi if part)}.",
-            en=f"{told.en}: {'; '.join(part for part in en if part)}.",
-        ),
-        headers={**again, "Connection": "close"},
-        found=fault.found,
-        allowed=fault.allowed,
-        setting=fault.setting,
-    )
-
-
-def _busy(gateway: Services) -> Problem:
-    settings = gateway.settings
-    return Problem(
-        429,
-        "too-many-at-once",
-        Sentence(
-            vi="Quá nhiều gói tin đang được gửi cùng lúc; hãy gửi lại sau một giây.",
-            en="Too many packages are being received at once; try again in a second.",
-        ),
-        headers={"Retry-After": "1"},
-        setting="intake_concurrency, intake_per_connection",
-        allowed=f"{settings.intake_concurrency}, {settings.intake_per_connection}",
-    )
-
-
 async def check(request: web.Request) -> web.StreamResponse:
     """POST /v1/check: everything that would be found and where copies would go; keeps nothing."""
     sender = await connection(request)
-    async with _body_of(request, sender) as (_, read):
+    async with body_of(request, sender) as (_, read):
         routes = await routes_for(services(request), read)
         return encode.answer(_verdict(read, sender, routes))
 

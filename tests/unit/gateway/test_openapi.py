@@ -102,10 +102,10 @@ def test_every_problem_code_of_the_code_is_listed_and_no_other() -> None:
 
 def test_statuses_of_refusals_are_those_of_the_code() -> None:
     """What packages.py answers for a refusal or an intake fault is what the list says."""
-    from gateway.rest import packages
+    from gateway.rest import body, packages
 
     listed = SCHEMAS["ProblemCode"]["x-problems"]
-    for table in (packages._STATUS_OF, packages._STATUS_OF_FAULT):
+    for table in (packages._STATUS_OF, body.STATUS_OF_FAULT):
         for code, status in table.items():
             assert listed[code.value]["status"] == status, code
 
