@@ -7,7 +7,7 @@ or from the signed file itself. The moment comes from a time stamp or from our o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -76,6 +76,14 @@ class Evidence:
     ocsps: tuple[ocsp.OCSPResponse, ...] = ()
 
 
+_Crls = tuple[crl.CertificateList, ...]
+_Ocsps = tuple[ocsp.OCSPResponse, ...]
+_BEST_FIRST = (Revocation.GOOD, Revocation.STALE, Revocation.UNKNOWN)
+
+#: A file that brings nothing along.
+NO_EVIDENCE = Evidence()
+
+
 class Judge:
     """Judges certificates by one material and policy; keeps what is parsed."""
 
@@ -92,18 +100,25 @@ class Judge:
         certificate: x509.Certificate,
         at: datetime,
         purpose: Purpose = Purpose.SIGNING,
-        evidence: Evidence = Evidence(),
+        evidence: Evidence = NO_EVIDENCE,
+        path: ValidationPath | None = None,
     ) -> Judgement:
-        """What is to be said of `certificate` when it was used at the moment `at`."""
+        """What is to be said of `certificate` when it was used at the moment `at`.
+
+        `path` is its chain where that was validated at `at` in a `context` of this judge already.
+        """
         if not self._anchors:
             return Judgement(None, reasons=(Reason.NO_TRUST_ANCHORS,), detail="no trust anchors")
-        path = await self._path(certificate, at, evidence)
-        if isinstance(path, Judgement):
-            return path
+        found = path or await self._path(certificate, at, evidence)
+        if isinstance(found, Judgement):
+            return found
+        path = found
         try:
             _USAGES[purpose].validate(certificate)
         except InvalidCertificateError as error:
             return _distrust(Reason.WRONG_PURPOSE, error)
+        if _too_small(certificate, self.policy):
+            return Judgement(False, reasons=(Reason.KEY_TOO_SMALL,), detail="the key is too small")
         since = self._suspended(path)
         if since is not None and since <= at:
             detail = f"suspended since {since.isoformat()}"
@@ -113,7 +128,7 @@ class Judge:
     async def _path(
         self, certificate: x509.Certificate, at: datetime, evidence: Evidence
     ) -> ValidationPath | Judgement:
-        context = self._context(at, evidence)
+        context = self.context(at, evidence)
         try:
             return await CertificateValidator(
                 certificate, validation_context=context
@@ -129,75 +144,88 @@ class Judge:
         except (PathError, PathBuildingError, ValidationError, ValueError) as error:
             return _distrust(Reason.UNTRUSTED, error)
 
-    def _context(
-        self,
-        at: datetime,
-        evidence: Evidence,
-        *,
-        tolerance: timedelta = _TOLERANCE,
-        revocation: Iterable[x509.Certificate] | None = None,
-    ) -> ValidationContext:
-        """A context of certvalidator; with lists and answers where `revocation` gives a path."""
-        lists: dict[str, object] = {}
-        if revocation is not None:
-            lists = {
-                **self._revocation_data(tuple(revocation), evidence),
-                "revocation_mode": "require",
-                # Newer lists tell of the past as well; `_revocation_data` leaves out those that
-                # may have forgotten.
-                "retroactive_revinfo": True,
-            }
+    def context(self, at: datetime, evidence: Evidence = NO_EVIDENCE) -> ValidationContext:
+        """Chain, time and purpose at the moment `at`; nothing of revocation."""
         return ValidationContext(
             trust_roots=self._anchors,
             other_certs=[*self._others, *evidence.certificates],
             moment=at,
             allow_fetching=False,
-            time_tolerance=tolerance,
-            **lists,  # type: ignore[arg-type]  # three keyword arguments of as many types
+            time_tolerance=_TOLERANCE,
         )
-
-    def _revocation_data(
-        self, path: Sequence[x509.Certificate], evidence: Evidence
-    ) -> dict[str, object]:
-        """Lists by the path's authorities, made while its certificates were still on them."""
-        issuers = {one.issuer.hashable for one in path}
-        last = min((one.not_valid_after for one in path), default=None)
-        crls = [
-            one
-            for one in (*self._crls, *evidence.crls)
-            if one.issuer.hashable in issuers
-            and (last is None or one["tbs_cert_list"]["this_update"].native <= last)
-        ]
-        return {"crls": crls, "ocsps": [*self._ocsps, *evidence.ocsps]}
 
     async def _revocation(
         self, path: ValidationPath, at: datetime, evidence: Evidence
     ) -> Judgement:
+        """The worst that any source says, and where none says revoked, the best.
+
+        Sources are asked one by one: an answer from before the revocation, embedded by the owner of
+        a lost key, must not speak louder than our newer list.
+        """
         if self.policy.revocation is RevocationMode.OFF:
             return Judgement(True)
-        certificates = tuple(path.iter_certs(include_root=False))
+        best, details = Revocation.UNKNOWN, []
+        for crls, ocsps in self._sources(evidence):
+            found, detail = await self._asked(path, at, evidence, crls, ocsps)
+            if found is Revocation.REVOKED:
+                return Judgement(True, found, (Reason.REVOKED,), detail)
+            best = min(best, found, key=_BEST_FIRST.index)
+            details.append(detail)
+        if best is not Revocation.UNKNOWN:
+            return Judgement(True, best)
+        detail = details[-1] if details else "neither list nor answer"
+        if self.policy.revocation is RevocationMode.SOFT:
+            return Judgement(True, Revocation.UNKNOWN, detail=detail)
+        return Judgement(True, Revocation.UNKNOWN, (Reason.REVOCATION_UNKNOWN,), detail)
+
+    def _sources(self, evidence: Evidence) -> Iterator[tuple[_Crls, _Ocsps]]:
+        """Our lists; our lists and answers; and those that came along as well."""
+        own, answers = tuple(self._crls), tuple(self._ocsps)
+        if own:
+            yield own, ()
+        if answers:
+            yield own, answers
+        if evidence.crls or evidence.ocsps:
+            yield (*own, *evidence.crls), (*answers, *evidence.ocsps)
+
+    async def _asked(
+        self,
+        path: ValidationPath,
+        at: datetime,
+        evidence: Evidence,
+        crls: _Crls,
+        ocsps: _Ocsps,
+    ) -> tuple[Revocation, str]:
+        """What one source says of the whole path, and the words for it."""
+        lists = _still_listed(crls, tuple(path.iter_certs(include_root=False)))
         detail = ""
         for tolerance, good in (
             (_TOLERANCE, Revocation.GOOD),
             (self.policy.grace, Revocation.STALE),
         ):
-            context = self._context(at, evidence, tolerance=tolerance, revocation=certificates)
+            context = ValidationContext(
+                trust_roots=self._anchors,
+                other_certs=[*self._others, *evidence.certificates],
+                moment=at,
+                allow_fetching=False,
+                time_tolerance=tolerance,
+                crls=lists,
+                ocsps=ocsps,
+                revocation_mode="require",
+                # Newer lists tell of the past as well; `_still_listed` leaves out those that may
+                # have forgotten.
+                retroactive_revinfo=True,
+            )
             try:
                 await async_validate_path(context, path)
+                return good, ""
             except RevokedError as error:
-                return Judgement(
-                    True, Revocation.REVOKED, (Reason.REVOKED,), f"revoked: {_said(error)}"
-                )
+                return Revocation.REVOKED, _said(error)
             except InsufficientRevinfoError as error:
                 detail = _said(error)
             except (PathError, ValidationError, ValueError) as error:
-                detail = _said(error)
-                break
-            else:
-                return Judgement(True, good)
-        if self.policy.revocation is RevocationMode.SOFT:
-            return Judgement(True, Revocation.UNKNOWN, detail=detail)
-        return Judgement(True, Revocation.UNKNOWN, (Reason.REVOCATION_UNKNOWN,), detail)
+                return Revocation.UNKNOWN, _said(error)
+        return Revocation.UNKNOWN, detail
 
     def _suspended(self, path: ValidationPath) -> datetime | None:
         """Since when a certificate of the path counts for nothing."""
@@ -208,6 +236,20 @@ class Judge:
             if (sha256 := one.sha256.hex()) in known
         ]
         return min(found, default=None)
+
+
+def _still_listed(crls: _Crls, path: Sequence[x509.Certificate]) -> list[crl.CertificateList]:
+    """Lists by the path's authorities that were made before its certificates ran out.
+
+    An authority may take an expired certificate off its list, revoked or not.
+    """
+    until = {one.issuer.hashable: one.not_valid_after for one in path}
+    return [
+        one
+        for one in crls
+        if (last := until.get(one.issuer.hashable)) is not None
+        and one["tbs_cert_list"]["this_update"].native <= last
+    ]
 
 
 def _distrust(reason: Reason, error: Exception) -> Judgement:
