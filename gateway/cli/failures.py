@@ -56,12 +56,21 @@ def causes(error: BaseException) -> str:
     step: BaseException | None = error
     while step is not None and id(step) not in seen:
         seen.add(id(step))
-        text = " ".join(str(step).split()) or type(step).__name__
+        text = _words(step)
         if text not in lines:
             lines.append(text)
         hidden = step.__suppress_context__
         step = step.__cause__ or (None if hidden else step.__context__)
     return "\n  because: ".join(lines)
+
+
+def _words(step: BaseException) -> str:
+    """What one error says, for people: never the SQL of a statement, never nothing."""
+    # A database's error carries the driver's own, which says what happened.
+    said = str(getattr(step, "orig", None) or step).partition("[SQL:")[0]
+    if said.strip():
+        return " ".join(said.split())
+    return "no answer in time" if isinstance(step, TimeoutError) else type(step).__name__
 
 
 def failure_of(error: Exception) -> Failure:

@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = {
     "callbacks": "gateway.cli.callbacks:callbacks",
     "calendar": "gateway.cli.calendar:calendar",
     "config": "gateway.cli.config:config",
+    "status": "gateway.cli.status:status",
     "verify-events": "gateway.cli.verify:verify_events",
     "database": "gateway.cli.database:database",
     "demo": "gateway.cli.demo:demo",

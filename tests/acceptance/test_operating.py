@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry
+from routing.route_table import ConnectionStatus
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, Ministry
+from tests.acceptance.test_cli import COMMAND, PATIENCE
 from tests.support.servers import free_port, wait_until
-from tests.support.service import GatewayProcess, Site, open_site
+from tests.support.servers.processes import clean_environment
+from tests.support.service import MODES, ROOT, GatewayProcess, Site, open_site
 
 
 @pytest.fixture
@@ -34,6 +40,53 @@ def figures(gateway: GatewayProcess) -> dict[tuple[str, str], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def status(site: Site, *gateways: GatewayProcess) -> tuple[int, dict[str, Any]]:
+    """`lienthong status --json` as a process: its exit code and the document."""
+    urls = [word for gateway in gateways for word in ("--url", gateway.url)]
+    done = subprocess.run(
+        [*COMMAND, "status", "--json", *urls],
+        cwd=ROOT,
+        env=clean_environment(**site.environment),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_status_with_the_service_up_and_down(
+    mode: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """0 while all is well; with the process gone it says so, and still what waits for whom."""
+    with open_site(mode, tmp_path / "site", request) as site:
+        site.connect(**AGENCIES)
+        gateway = site.gateway().start()
+        ministry = Ministry(site, gateway)
+        _, answer = ministry.send(NGHE_AN)
+        ministry.offered("nghe_an", answer.json["id"])
+        wait_until(lambda: status(site, gateway)[1]["ok"], 15, "a first round of every role")
+        code, told = status(site, gateway)
+        assert (code, told["attention"]) == (0, [])
+        (process,) = told["processes"]
+        assert set(process["rounds"]) == {"relay", "worker", "timer"}
+        assert set(process["well"]) == {"database", "payloads", "broker"}
+        (queue,) = told["queues"]
+        assert (queue["connection"], queue["lane"], queue["state"]) == (
+            *("nghe_an", "ordinary", "offered"),
+        )
+
+        site.set_status("quang_nam", ConnectionStatus.SUSPENDED)
+        ministry.send(QUANG_NAM)
+        assert gateway.stop() == 0
+        code, told = status(site, gateway)
+        assert code == 1
+        sentences = [one["en"] for one in told["attention"]]
+        assert any("does not answer" in one for one in sentences)
+        assert any("“quang_nam” is suspended, waiting: 1" in one for one in sentences)
+        assert {queue["connection"] for queue in told["queues"]} == {"nghe_an", "quang_nam"}
 
 
 def test_a_broker_that_was_never_there(site: Site) -> None:
