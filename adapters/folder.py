@@ -157,7 +157,8 @@ def blocks_of(path: Path) -> Iterator[bytes]:
 
 def file_name(*parts: str) -> str:
     """Parts as one file name of plain ASCII characters."""
-    return "_".join(_UNSAFE.sub("-", part).strip("-.")[:60] for part in parts if part)
+    cleaned = (_UNSAFE.sub("-", part).strip("-.")[:60] for part in parts)
+    return "_".join(part for part in cleaned if part)
 
 
 def _seen(name: str, about: os.stat_result) -> Dropped:

@@ -97,7 +97,8 @@ def _meant_here(
     elif origin.connection.is_gateway:
         ours = [one for one in recipients if one.routed and not _back(one, origin)]
         # When none is known here, the sender is told so rather than nobody.
-        recipients = ours or [one for one in recipients if not _back(one, origin)]
+        unknown = [one for one in recipients if not _back(one, origin)]
+        recipients = ours or unknown or recipients
     return [_no_return(one) if _back(one, origin) else one for one in recipients]
 
 

@@ -295,3 +295,33 @@ async def test_circular_to_many(gateway: Gateway) -> None:
     assert keys == sorted(set(keys))
     await gateway.bring()
     assert [row.recipient_organ_id for row in await gateway.inbox(BETA)] == codes
+
+
+async def test_the_same_bytes_for_another_recipient_add_its_copy(gateway: Gateway) -> None:
+    """An axis names one recipient at a time: one package, a further delivery each time, once."""
+    content = wire(document(BETA, GAMMA))
+    first = await gateway.submit(content, only_for=(BETA,))
+    assert isinstance(first, Accepted)
+    assert [row.recipient_organ_id for row in first.deliveries] == [BETA]
+    gateway.clock.tick(10)
+    for _ in range(2):
+        again = await gateway.submit(content, only_for=(GAMMA,))
+        assert isinstance(again, Accepted) and again.repeated
+        assert again.package.id == first.package.id
+        assert [row.recipient_organ_id for row in again.deliveries] == [BETA, GAMMA]
+    rows, events = await all_rows(gateway.database)
+    assert len(rows) == 2 and {row.version for row in rows} == {1}
+    assert {row.document_pk for row in rows} == {first.package.document_pk}
+    assert [event.type for event in events if event.package_id == first.package.id] == [
+        "package.accepted",
+        "delivery.accepted",
+        "delivery.accepted",
+    ]
+
+
+async def test_a_recipient_that_the_package_does_not_name_is_none(gateway: Gateway) -> None:
+    """What stands beside the package cannot add to it."""
+    refused = await gateway.submit(wire(document(BETA)), only_for=(GAMMA,))
+    assert not isinstance(refused, Accepted)
+    assert [finding.rule for finding in refused.findings] == ["ID-RECIPIENT"]
+    assert (await all_rows(gateway.database))[0] == []

@@ -161,13 +161,14 @@ class Gateway:
         by: str = ALPHA,
         *,
         correlation_id: str = "trace",
+        only_for: tuple[str, ...] = (),
     ) -> Accepted | Refused:
         """Hand a package in through the connection of the agency `by`."""
         content = what if isinstance(what, bytes) else wire(what)
         read: ReadResult = read_package([content])
         spool = self.spool(content)
         try:
-            submission = Submission(read, spool, self.world.of(by), correlation_id)
+            submission = Submission(read, spool, self.world.of(by), correlation_id, only_for)
             return await self.accept.submit(submission, self.routes, self.clock())
         finally:
             spool.discard()
