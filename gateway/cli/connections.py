@@ -85,7 +85,7 @@ _options_option = click.option(
 _secret_option = click.option(
     "--secret-file",
     type=click.File("r"),
-    help="File with the secret that the partner gave us; - for standard input.",
+    help="File with the secret that the partner gave us, or has already; - for standard input.",
 )
 
 
@@ -440,12 +440,13 @@ async def rotate(
         of_secret = of_secret or not kind.has_token
         if of_secret:
             given = secret_file.read().strip() if secret_file else ""
-            new = await _new_secret(session, connection, given, ends, actor, now)
+            new, made = await _new_secret(session, connection, given, ends, actor, now)
         else:
+            made = True
             new, token = new_token(connection.id, now)
             await session.registry.rotate_token(connection, token, ends, actor=actor, now=now)
     what = "secret" if of_secret else "token"
-    shown = new if not (of_secret and kind.secret and kind.secret.given) else ""
+    shown = new if made else ""
     if as_json:
         data = {what: shown} if shown else {}
         ended = "oldSecretsEnd" if of_secret else "oldTokensEnd"
@@ -464,20 +465,21 @@ async def _new_secret(
     ends: datetime,
     actor: str,
     now: datetime,
-) -> str:
+) -> tuple[str, bool]:
+    """The new secret, and whether it was made here."""
     kind = KINDS[connection.kind]
     if kind.secret is None:
         raise click.UsageError(f"Kind {kind.name} shares no secret; it has a token.")
     if kind.secret.given and not given:
         raise click.UsageError("The partner gives this secret: --secret-file FILE (or -).")
-    if given and not kind.secret.given:
+    if given and not (kind.secret.given or kind.secret.may_be_given):
         raise click.UsageError("This secret is made here; leave --secret-file away.")
     new = given or kind.secret.make()
     notes = await provide(session.settings, connection, new)
     if isinstance(notes, NotAdded):
         refuse(notes.reason)
     await keep_secret(session, connection, new, ends, actor, now)
-    return new
+    return new, not given
 
 
 def _known(session: Session, name: str) -> Connection:

@@ -103,7 +103,7 @@ async def add_connection(
 ) -> NewConnection | NotAdded:
     """Add a connection for the agencies of these codes; `names` serve those not yet known.
 
-    `secret` is the partner's, where its kind has one that the partner gives.
+    `secret` is the partner's, where its kind has one that the partner gives or may keep.
     """
     the_kind = KINDS[kind]
     settings = checked_options(the_kind, options or {})
@@ -120,12 +120,15 @@ async def add_connection(
     clash = _clash(session.routes, connection)
     if clash is not None:
         return clash
-    if the_kind.secret is not None and not the_kind.secret.given:
+    made = the_kind.secret is not None and not the_kind.secret.given and not secret
+    if the_kind.secret is not None and made:
         secret = the_kind.secret.make()
     notes = await provide(session.settings, connection, secret)
     if isinstance(notes, NotAdded):
         return notes
-    return await _record(session, connection, names, secret, tuple(notes), f"operator:{operator}")
+    added = await _record(session, connection, names, secret, tuple(notes), f"operator:{operator}")
+    # What the partner gave is known there already, and shown to nobody.
+    return added if made or isinstance(added, NotAdded) else replace(added, secret="")
 
 
 def changed_options(
@@ -162,7 +165,8 @@ def _wrong_secret(kind: Kind, secret: str) -> NotAdded | None:
     wants = kind.secret is not None and kind.secret.given
     if wants and not secret:
         return NotAdded(f"Kind {kind.name} needs the partner's secret: --secret-file FILE (or -).")
-    if secret and not wants:
+    may = kind.secret is not None and kind.secret.may_be_given
+    if secret and not wants and not may:
         return NotAdded(f"Kind {kind.name} takes no secret from the partner.")
     return None
 
@@ -191,8 +195,7 @@ async def _record(
         return _taken({code.text: other for code, other in answer.owners.items()})
     if kind.secret is not None:
         await keep_secret(session, connection, secret, None, actor, now)
-    shown = "" if kind.secret is not None and kind.secret.given else secret
-    return NewConnection(connection, token_text, added, shown, notes)
+    return NewConnection(connection, token_text, added, secret, notes)
 
 
 async def keep_secret(

@@ -5,9 +5,9 @@ that the partner reads (`Way.INBOX`), or by attempts that the gateway makes (`Wa
 also take packages in by themselves (`Kind.intake`): by polling, consuming or watching.
 """
 
-from gateway.kinds import folder, pull, push
+from gateway.kinds import folder, pull, push, vxp
 from gateway.kinds.base import Intake, Kind, Secret, Way
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (pull.KIND, push.KIND, folder.KIND)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (pull.KIND, push.KIND, folder.KIND, vxp.KIND)}
 
 __all__ = ["KINDS", "Intake", "Kind", "Secret", "Way"]

@@ -42,6 +42,8 @@ class Secret:
     purpose: str
     #: Made by the partner and handed to us (read from a file), instead of made here and shown once.
     given: bool = False
+    #: Made here, unless the operator hands in the one that the partner has already.
+    may_be_given: bool = False
     #: How one is made here.
     make: Callable[[], str] = new_secret
 
