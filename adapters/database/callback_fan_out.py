@@ -90,6 +90,10 @@ class CallbackFanOut:
         self._wanted = False
         self._looked = float("-inf")
 
+    async def wants(self, connection: Executes, new: Sequence[Event]) -> bool:
+        """Whether any endpoint is active, and any of these events is of a kind that is told."""
+        return any(is_told(event) for event in new) and await self._is_wanted(connection)
+
     async def append(self, connection: Executes, new: Sequence[Event]) -> None:
         """Insert events into the log, with the messages that tell of them."""
         known = _Known()

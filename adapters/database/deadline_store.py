@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, bindparam, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from adapters.database.executes import Executes
 from adapters.database.lifecycle_tables import deadlines as table
+from adapters.database.prepared import Prepared, Runs
 from adapters.database.rows import Row, storable
 from routing.deadlines import UNSETTLED, Deadline, DeadlineKind, DeadlineState
 
 _c = table.c
-_PLAIN = tuple(field.name for field in fields(Deadline) if field.name not in ("kind", "state"))
+_NAMES = tuple(field.name for field in fields(Deadline))
+_PLAIN = tuple(name for name in _NAMES if name not in ("kind", "state"))
 #: Rows of one INSERT; drivers bound the number of parameters.
 _CHUNK = 200
 
@@ -41,19 +43,20 @@ _STORE: Update = (
 class SqlDeadlines:
     """The deadlines of one transaction."""
 
-    def __init__(self, connection: Executes) -> None:
+    def __init__(self, connection: Runs) -> None:
         self._connection = connection
-        self._postgresql = connection.dialect.name == "postgresql"
 
     async def put(self, deadlines: Sequence[Deadline]) -> list[Deadline]:
         """See the port."""
         kept: set[str] = set()
         for chunk in _chunks(deadlines):
-            values = [_row(deadline) for deadline in chunk]
-            insert: Any = postgresql.insert if self._postgresql else sqlite.insert
-            statement = insert(table).values(values).on_conflict_do_nothing()
-            result = await self._connection.execute(statement.returning(_c.id))
-            kept.update(result.scalars())
+            new = {
+                f"{name}_{place}": value
+                for place, deadline in enumerate(chunk)
+                for name, value in _row(deadline).items()
+            }
+            put = _put(self._connection.dialect.name, len(chunk))
+            kept.update(row["id"] for row in await self._connection.run(put, new))
         return [deadline for deadline in deadlines if deadline.id in kept]
 
     async def update(self, deadlines: Sequence[Deadline]) -> None:
@@ -104,6 +107,18 @@ class SqlDeadlines:
     async def _all(self, query: Select[Any]) -> list[Deadline]:
         found = await self._connection.execute(query)
         return [_deadline(row) for row in found.mappings()]
+
+
+@lru_cache(maxsize=2 * _CHUNK)
+def _put(dialect: str, count: int) -> Prepared:
+    """Inserts so many deadlines and returns the ids of those that are new."""
+    values: list[dict[str, Any]] = [
+        {name: bindparam(f"{name}_{place}", type_=_c[name].type) for name in _NAMES}
+        for place in range(count)
+    ]
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = insert(table).values(values).on_conflict_do_nothing().returning(_c.id)
+    return Prepared(statement, [_c.id])
 
 
 def _chunks(deadlines: Sequence[Deadline]) -> Iterator[Sequence[Deadline]]:

@@ -66,8 +66,11 @@ def postgresql_engine(url: URL) -> AsyncEngine:
     """An engine for PostgreSQL; opens nothing yet."""
     return create_async_engine(
         url,
-        pool_size=10,
-        max_overflow=10,
+        # Kept once opened: opening one costs more than ten documents. The last one used is lent
+        # first, so that a quiet process keeps few of them warm.
+        pool_size=20,
+        max_overflow=0,
+        pool_use_lifo=True,
         pool_timeout=10,
         connect_args={
             "timeout": 10,

@@ -90,12 +90,12 @@ def change_row(change: Change) -> dict[str, Any]:
     return {"row_id": change.after.id, "kept": kept, **row}
 
 
-def package_of(row: Row) -> PackageRecord:
-    """A package from its row."""
+def package_of(row: Row, prefix: str = "") -> PackageRecord:
+    """A package from its row, or from a wider one in which its columns have this prefix."""
     return PackageRecord(
-        **{name: row[name] for name in _PACKAGE_PLAIN},
-        lane=Lane(row["lane"]),
-        findings=tuple(Finding.from_dict(data) for data in row["findings"]),
+        **{name: row[prefix + name] for name in _PACKAGE_PLAIN},
+        lane=Lane(row[f"{prefix}lane"]),
+        findings=tuple(Finding.from_dict(data) for data in row[f"{prefix}findings"]),
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,10 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import CursorResult, Dialect
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from adapters.database.migrate import SchemaState, look, upgrade
+from adapters.database.prepared import Prepared
 from adapters.database.store import SqlDatabase, Work
 from adapters.database.transaction import SqlTransaction
 from routing.ports import DatabaseUnavailable
@@ -35,10 +37,11 @@ GROUP = 64
 
 
 class _Inline:
-    """A connection whose `execute` is awaited but never waits."""
+    """A connection whose methods are awaited but never wait."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._driver: sqlite3.Connection = cast(Any, connection.connection.driver_connection)
 
     @property
     def dialect(self) -> Dialect:
@@ -48,6 +51,17 @@ class _Inline:
     async def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
         """Run a statement at once."""
         return self._connection.execute(statement, parameters)
+
+    async def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """See `Runs`."""
+        compiled = prepared.on(self.dialect)
+        found = self._driver.execute(compiled.sql, compiled.bind(parameters)).fetchall()
+        return [compiled.row(row) for row in found]
+
+    async def run_many(self, prepared: Prepared, sets: Sequence[Mapping[str, Any]]) -> None:
+        """See `Runs`."""
+        compiled = prepared.on(self.dialect)
+        self._driver.executemany(compiled.sql, [compiled.bind(one) for one in sets])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +142,13 @@ class SqliteDatabase(SqlDatabase):
         try:
             with engine.begin() as connection:
                 transaction = SqlTransaction(_Inline(connection), self.fan_out)
-                return [_finish(job.work(transaction)) for job in group]
+                outcomes = [_finish(job.work(transaction)) for job in group]
+                _finish(transaction.flush())
+                return outcomes
         except (Exception, asyncio.CancelledError) as error:
             # Whatever it was, it belongs to its caller.
             if len(group) == 1:
-                return [_Failed(error)]
+                return [_Failed(_as_sqlalchemy(error))]
         return [self._run_group(engine, [job])[0] for job in group]
 
     async def migrate(self) -> SchemaState:
@@ -169,6 +185,14 @@ class SqliteDatabase(SqlDatabase):
             await asyncio.gather(self._task, return_exceptions=True)
         await self._in_thread(self._engine.dispose)
         self._thread.shutdown()
+
+
+def _as_sqlalchemy(error: BaseException) -> BaseException:
+    """The driver's own errors as they come out of Core, which is how `store` knows them."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    kind = IntegrityError if isinstance(error, sqlite3.IntegrityError) else DBAPIError
+    return kind(None, None, error)
 
 
 def _finish(work: Awaitable[T]) -> T:

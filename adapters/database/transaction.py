@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Select, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, insert, select, update
 
-from adapters.database import rows, statements
+from adapters.database import frequent, rows, statements
 from adapters.database.deadline_store import SqlDeadlines
 from adapters.database.executes import Executes
+from adapters.database.prepared import Runs
 from adapters.database.registry_rows import load_registry, registry_version
 from adapters.database.request_store import SqlRequests
 from adapters.database.tables import (
@@ -30,20 +30,29 @@ from routing.route_table import RegistryData
 class AppendsEvents(Protocol):
     """Inserts events into the log with what follows from them (callback messages)."""
 
+    async def wants(self, connection: Executes, new: Sequence[Event]) -> bool:
+        """Whether anything may follow from these; if not, they need not pass through here."""
+
     async def append(self, connection: Executes, new: Sequence[Event]) -> None:
         """Insert the events, at least one, in this transaction."""
 
 
 class SqlTransaction:
-    """One transaction; begun and ended by the database it belongs to."""
+    """One transaction; begun and ended by the database it belongs to.
 
-    def __init__(self, connection: Executes, fan_out: AppendsEvents | None = None) -> None:
+    Events that nobody waits for are collected and inserted together by `flush`, which is called
+    before the commit and before anything here reads the log.
+    """
+
+    def __init__(self, connection: Runs, fan_out: AppendsEvents | None = None) -> None:
         self.connection = connection
         #: None: events are logged and nobody is called back.
         self.fan_out = fan_out
+        self._appended: list[Event] = []
+        #: Packages that came with their deliveries; a package never changes.
+        self._seen: dict[str, PackageRecord] = {}
         self._requests = SqlRequests(connection)
         self._deadlines = SqlDeadlines(connection)
-        self._postgresql = connection.dialect.name == "postgresql"
 
     @property
     def requests(self) -> RequestStore:
@@ -59,12 +68,15 @@ class SqlTransaction:
 
     async def find_package(self, sender: str, digest: str) -> PackageRecord | None:
         """See the port."""
-        found = packages.c.sender == sender, packages.c.digest == digest
-        return await self._package(select(packages).where(*found))
+        key = {"sender": sender, "digest": digest}
+        return _package(await self.connection.run(frequent.FIND_PACKAGE, key))
 
     async def get_package(self, package_id: str) -> PackageRecord | None:
         """See the port."""
-        return await self._package(select(packages).where(packages.c.id == package_id))
+        seen = self._seen.get(package_id)
+        if seen is not None:
+            return seen
+        return _package(await self.connection.run(frequent.GET_PACKAGE, {"id": package_id}))
 
     async def get_packages(self, package_ids: Sequence[str]) -> dict[str, PackageRecord]:
         """See the port."""
@@ -79,12 +91,12 @@ class SqlTransaction:
 
     async def insert_package(self, package: PackageRecord) -> None:
         """See the port."""
-        await self.connection.execute(insert(packages), rows.package_row(package))
+        await self.connection.run_many(frequent.INSERT_PACKAGE, [rows.package_row(package)])
 
     async def lock_document(
         self, sender: str, document_id: str, *, pk: str, subject: str, search: str, now: datetime
     ) -> DocumentRecord:
-        """See the port. One statement: the no-op update of an existing row takes its lock."""
+        """See the port."""
         new = {
             "pk": pk,
             "sender": sender,
@@ -94,24 +106,14 @@ class SqlTransaction:
             "search": search,
             "created_at": now,
         }
-        target = [documents.c.sender, documents.c.document_id]
-        same = {"version": documents.c.version}
-        upsert: Any
-        if self._postgresql:
-            upsert = postgresql.insert(documents).values(new)
-        else:
-            upsert = sqlite.insert(documents).values(new)
-        upsert = upsert.on_conflict_do_update(index_elements=target, set_=same)
-        result = await self.connection.execute(upsert.returning(*documents.c))
-        return rows.document_of(result.mappings().one())
+        lock = frequent.LOCK_DOCUMENT[self.connection.dialect.name]
+        return rows.document_of((await self.connection.run(lock, new))[0])
 
     async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
         """See the port."""
-        query = select(documents).where(
-            documents.c.sender == sender, documents.c.document_id == document_id
-        )
-        row = await self._one(query)
-        return rows.document_of(row) if row else None
+        key = {"sender": sender, "document_id": document_id}
+        found = await self.connection.run(frequent.FIND_DOCUMENT, key)
+        return rows.document_of(found[0]) if found else None
 
     async def documents_called(self, document_id: str) -> list[DocumentRecord]:
         """See the port."""
@@ -126,11 +128,8 @@ class SqlTransaction:
 
     async def set_version(self, document_pk: str, version: int, subject: str, search: str) -> None:
         """See the port."""
-        await self.connection.execute(
-            update(documents)
-            .where(documents.c.pk == document_pk)
-            .values(version=version, subject=subject, search=search)
-        )
+        new = {"row_pk": document_pk, "version": version, "subject": subject, "search": search}
+        await self.connection.run_many(frequent.SET_VERSION, [new])
 
     async def search_documents(self, query: DocumentQuery) -> list[DocumentRecord]:
         """See the port."""
@@ -143,9 +142,8 @@ class SqlTransaction:
     async def insert_deliveries(self, new: Sequence[Delivery]) -> None:
         """See the port."""
         if new:
-            await self.connection.execute(
-                insert(deliveries), [rows.delivery_row(delivery) for delivery in new]
-            )
+            made = [rows.delivery_row(delivery) for delivery in new]
+            await self.connection.run_many(frequent.INSERT_DELIVERY, made)
 
     async def get_delivery(self, delivery_id: str, *, lock: bool = False) -> Delivery | None:
         """See the port."""
@@ -163,12 +161,12 @@ class SqlTransaction:
         self, some_id: str, connection_id: str, *, lock: bool = False
     ) -> list[Delivery]:
         """See the port."""
-        column = deliveries.c
-        query = select(deliveries).where(
-            or_(column.id == some_id, column.package_id == some_id),
-            column.connection_id == connection_id,
-        )
-        return await self._deliveries(query.order_by(column.id), lock)
+        mine = {"id": some_id, "connection_id": connection_id}
+        look = frequent.LOCK_BEHIND if lock else frequent.LOOK_BEHIND
+        found = await self.connection.run(look, mine)
+        for row in found:
+            self._seen[row["package_id"]] = rows.package_of(row, "p_")
+        return [rows.delivery_of(row) for row in found]
 
     async def deliveries_of_package(self, package_id: str, *, lock: bool = False) -> list[Delivery]:
         """See the port. Ids grow, so their order is that of the recipients."""
@@ -208,8 +206,8 @@ class SqlTransaction:
     async def apply(self, changes: Sequence[Change]) -> None:
         """See the port."""
         if changes:
-            await self.connection.execute(
-                statements.STORE_CHANGE, [rows.change_row(change) for change in changes]
+            await self.connection.run_many(
+                frequent.STORE_CHANGE, [rows.change_row(change) for change in changes]
             )
             await self.append([change.event for change in changes])
 
@@ -278,10 +276,18 @@ class SqlTransaction:
 
     async def append(self, new: Sequence[Event]) -> None:
         """See the port."""
-        if new and self.fan_out is not None:
+        if new and self.fan_out is not None and await self.fan_out.wants(self.connection, new):
+            await self.flush()
             await self.fan_out.append(self.connection, new)
-        elif new:
-            await self.connection.execute(insert(events), [rows.event_row(event) for event in new])
+        else:
+            self._appended += new
+
+    async def flush(self) -> None:
+        """Insert the events that were collected, in their order."""
+        collected, self._appended = self._appended, []
+        if collected:
+            new = [rows.event_row(event) for event in collected]
+            await self.connection.run_many(frequent.INSERT_EVENT, new)
 
     async def events_of_document(self, document_pk: str) -> list[Event]:
         """See the port."""
@@ -313,14 +319,15 @@ class SqlTransaction:
     async def _one(self, query: Select[Any]) -> Any:
         return (await self.connection.execute(query)).mappings().one_or_none()
 
-    async def _package(self, query: Select[Any]) -> PackageRecord | None:
-        row = await self._one(query)
-        return rows.package_of(row) if row else None
-
     async def _deliveries(self, query: Select[Any], lock: bool) -> list[Delivery]:
         if lock:
             query = query.with_for_update()
         return [rows.delivery_of(row) for row in await self._all(query)]
 
     async def _events(self, query: Select[Any]) -> list[Event]:
+        await self.flush()
         return [rows.event_of(row) for row in await self._all(query.order_by(events.c.seq))]
+
+
+def _package(found: Sequence[rows.Row]) -> PackageRecord | None:
+    return rows.package_of(found[0]) if found else None

@@ -1,0 +1,91 @@
+"""The statements of every document's road, prepared (`adapters.database.prepared`).
+
+Their parameters have the names of the columns, as `adapters.database.rows` makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Column, Insert, Table, bindparam, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from adapters.database import statements
+from adapters.database.prepared import Prepared
+from adapters.database.tables import deliveries, documents, events, packages
+from routing.records import Delivery, PackageRecord
+
+_d, _doc, _p = deliveries.c, documents.c, packages.c
+
+_DELIVERY = [_d[field.name] for field in fields(Delivery)]
+_PACKAGE = [_p[field.name] for field in fields(PackageRecord)]
+
+
+def _named(columns: Iterable[Column[Any]]) -> dict[str, Any]:
+    """A parameter for each column, under its name."""
+    return {column.name: bindparam(column.name) for column in columns}
+
+
+def _insert(table: Table, *but: str) -> Insert:
+    """A whole row; without the columns that the database fills in."""
+    given = (column for column in table.c if column.name not in but)
+    return insert(table).values(_named(given))
+
+
+# --- packages and documents -----------------------------------------------------------------------
+
+FIND_PACKAGE = Prepared(
+    select(*_PACKAGE).where(_p.sender == bindparam("sender"), _p.digest == bindparam("digest")),
+    _PACKAGE,
+)
+GET_PACKAGE = Prepared(select(*_PACKAGE).where(_p.id == bindparam("id")), _PACKAGE)
+INSERT_PACKAGE = Prepared(_insert(packages))
+
+FIND_DOCUMENT = Prepared(
+    select(*documents.c).where(
+        _doc.sender == bindparam("sender"), _doc.document_id == bindparam("document_id")
+    ),
+    tuple(documents.c),
+)
+
+
+def _lock_document(dialect: Any) -> Prepared:
+    """Makes the document, or takes its lock by an update that changes nothing."""
+    new = dialect.insert(documents).values(_named(documents.c))
+    same = {"version": _doc.version}
+    lock = new.on_conflict_do_update(index_elements=[_doc.sender, _doc.document_id], set_=same)
+    return Prepared(lock.returning(*documents.c), tuple(documents.c))
+
+
+#: By the name of the dialect.
+LOCK_DOCUMENT = {"postgresql": _lock_document(postgresql), "sqlite": _lock_document(sqlite)}
+SET_VERSION = Prepared(
+    update(documents)
+    .where(_doc.pk == bindparam("row_pk"))
+    .values(version=bindparam("version"), subject=bindparam("subject"), search=bindparam("search"))
+)
+
+# --- deliveries -----------------------------------------------------------------------------------
+
+INSERT_DELIVERY = Prepared(_insert(deliveries, "ring_owner", "ring_until"))
+STORE_CHANGE = Prepared(statements.STORE_CHANGE)
+
+_BEHIND = [*_DELIVERY, *(column.label(f"p_{column.name}") for column in _PACKAGE)]
+_look_behind = (
+    select(*_BEHIND)
+    .join(packages, _p.id == _d.package_id)
+    .where(
+        or_(_d.id == bindparam("id"), _d.package_id == bindparam("id")),
+        _d.connection_id == bindparam("connection_id"),
+    )
+    .order_by(_d.id)
+)
+#: One connection's deliveries behind a delivery's or a package's id, each with its package.
+LOOK_BEHIND = Prepared(_look_behind, _BEHIND)
+LOCK_BEHIND = Prepared(_look_behind.with_for_update(of=deliveries), _BEHIND)
+
+# --- the log --------------------------------------------------------------------------------------
+
+INSERT_EVENT = Prepared(_insert(events, "seq"))
