@@ -91,7 +91,9 @@ class SignatureInspector:
         sender = _canonical(read.sender_organ_id)
         known = material.certificates_of(sender)
         attachments = read.package.attachments if isinstance(read.package, Document) else ()
-        progress = _Progress(xml=_form_alone(read.signature))
+        # A package that could not be read to its end says nothing of its signature's form.
+        unsigned = read.package is not None and read.signature is SignatureForm.ABSENT
+        progress = _Progress(xml=ABSENT if unsigned else None)
         wanted = self._wanted(attachments, progress)
         job = Job(
             path=str(package),
@@ -137,10 +139,10 @@ class SignatureInspector:
 
     async def _setup(self, profile: str, material: TrustMaterial) -> tuple[str, bytes]:
         """Stamp and bytes that make a worker judge as `profile` does now."""
-        stamp = f"{profile}:{material.stamp}"
+        policy = self._policies.get(profile) or TrustPolicy()
+        stamp = f"{profile} {material.stamp} {policy}"
         kept = self._setups.get(profile)
         if kept is None or kept[0] != stamp:
-            policy = self._policies.get(profile) or TrustPolicy()
             kept = stamp, await asyncio.to_thread(packed, Setup(material, policy))
             self._setups[profile] = kept
         return kept
@@ -242,17 +244,6 @@ def _rest(job: Job, progress: _Progress) -> Job:
         limits=job.limits,
         known=job.known,
     )
-
-
-def _form_alone(form: SignatureForm) -> SignatureVerdict | None:
-    """The verdict where the form says it all; None where the signature must be verified."""
-    if form is SignatureForm.ABSENT:
-        return ABSENT
-    if form is SignatureForm.PLACEHOLDER:
-        return SignatureVerdict(
-            SignatureOutcome.UNVERIFIABLE, (Reason.PLACEHOLDER,), "a placeholder"
-        )
-    return None
 
 
 def _unverifiable(

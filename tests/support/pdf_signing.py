@@ -107,7 +107,10 @@ def with_evidence(
     stream = io.BytesIO(pdf)
     DocumentSecurityStore.add_dss(
         stream,
-        sig_contents=PdfFileReader(io.BytesIO(pdf)).embedded_signatures[-1].pkcs7_content.hex().encode(),
+        sig_contents=PdfFileReader(io.BytesIO(pdf))
+        .embedded_signatures[-1]
+        .pkcs7_content.hex()
+        .encode(),
         certs=[asn1_x509.Certificate.load(one) for one in certificates],
         crls=[asn1_crl.CertificateList.load(one) for one in crls],
         ocsps=[asn1_ocsp.OCSPResponse.load(one) for one in ocsps],

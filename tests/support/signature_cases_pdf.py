@@ -1,0 +1,389 @@
+"""Rows of the matrix about signatures in PDFs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from adapters.trust import RevocationMode, TrustMaterial, TrustPolicy
+from envelopes.signature_facts import Reason
+from tests.support import pdf_signing as pdfs
+from tests.support.pki import DAY, NOW, Authority, Credential, Pki, name, pki, rsa_key
+from tests.support.signature_case import (
+    ABSENT,
+    HOUR,
+    INVALID,
+    UNVERIFIABLE,
+    VALID,
+    Case,
+    lists,
+    package,
+    trusted,
+)
+
+
+def _pdf(change: Callable[[Pki], bytes]) -> Callable[[Pki], bytes]:
+    return lambda p: package(change(p))
+
+
+def _signed(by: Callable[[Pki], Credential], **form: object) -> Callable[[Pki], bytes]:
+    return _pdf(lambda p: pdfs.sign_pdf(pdfs.make_pdf(), by(p), **form))
+
+
+def _both(p: Pki) -> bytes:
+    """The official's signature, then the agency's seal."""
+    return pdfs.sign_pdf(pdfs.sign_pdf(pdfs.make_pdf(), p.official), p.agency, field="Seal")
+
+
+def _stamped(p: Pki, by: Credential, before: timedelta, **form: object) -> bytes:
+    stamper = pdfs.time_stamper(p.tsa, NOW - before)
+    return pdfs.sign_pdf(pdfs.make_pdf(), by, timestamper=stamper, **form)
+
+
+def _old_lists(p: Pki, before: timedelta) -> tuple[bytes, ...]:
+    """Lists of a time when nothing was revoked yet."""
+    kept, p.government.revoked = p.government.revoked, {}
+    try:
+        return p.root.crl(NOW - before), p.government.crl(NOW - before)
+    finally:
+        p.government.revoked = kept
+
+
+def _with_ocsp(p: Pki) -> tuple[Credential, bytes]:
+    """A certificate that names a responder, and its good answer."""
+    p.government.ocsp_url = "http://ocsp.test/"
+    try:
+        one = p.government.issue(p.agency.certificate.subject, p.agency.key)
+    finally:
+        p.government.ocsp_url = ""
+    return one, p.government.ocsp(one.certificate, responder=p.responder)
+
+
+def _ocsp_revoked() -> tuple[bytes, TrustMaterial]:
+    p = pki()
+    one, _ = _with_ocsp(p)
+    p.government.revoked[one.serial] = NOW - 5 * DAY
+    try:
+        answer = p.government.ocsp(one.certificate, responder=p.responder)
+    finally:
+        del p.government.revoked[one.serial]
+    signed = package(pdfs.sign_pdf(pdfs.make_pdf(), one))
+    return signed, lists(*p.crls, ocsps=(answer,), stamp="ocsp-revoked")
+
+
+PDF_CASES = [
+    Case("unsigned PDF", _pdf(lambda p: pdfs.make_pdf()), ABSENT),
+    Case("file that is no PDF", lambda p: package(b"\xd0\xcf\x11\xe0" + b"x" * 99), ABSENT),
+    Case("signature of an official", _signed(lambda p: p.official), VALID, each=(VALID,)),
+    Case("official and agency", _pdf(_both), VALID, each=(VALID, VALID)),
+    Case("elliptic curve", _signed(lambda p: p.on_curve), VALID),
+    Case("SHA-512", _signed(lambda p: p.agency, digest="sha512"), VALID),
+    Case("adbe.pkcs7.detached", _signed(lambda p: p.agency, pades=False), VALID),
+    Case("certified, no changes", _signed(lambda p: p.agency, no_changes=True), VALID),
+    Case(
+        "page replaced by an update",
+        _pdf(lambda p: pdfs.replace_page(_both(p))),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+        each=(INVALID, INVALID),
+    ),
+    Case(
+        "annotation laid over",
+        _pdf(lambda p: pdfs.hide_by_overlay(_both(p))),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+    ),
+    Case(
+        "page tree swapped",
+        _pdf(lambda p: pdfs.swap_catalog(_both(p))),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+    ),
+    Case(
+        "empty field added later",
+        _pdf(lambda p: pdfs.add_field(_both(p))),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+        each=(VALID, INVALID),
+    ),
+    Case(
+        "changed between two signatures",
+        _pdf(
+            lambda p: pdfs.sign_pdf(
+                pdfs.replace_page(pdfs.sign_pdf(pdfs.make_pdf(), p.official)),
+                p.agency,
+                field="Seal",
+            )
+        ),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+        each=(INVALID, VALID),
+    ),
+    Case(
+        "field added to a certified document",
+        _pdf(lambda p: pdfs.add_field(pdfs.sign_pdf(pdfs.make_pdf(), p.official, no_changes=True))),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+    ),
+    Case(
+        "ZIP after the end (polyglot)",
+        _pdf(lambda p: _both(p) + b"PK\x05\x06" + b"\0" * 18),
+        INVALID,
+        (Reason.APPENDED,),
+        each=(VALID, INVALID),
+    ),
+    Case(
+        "ZIP after stored evidence",
+        _pdf(lambda p: pdfs.with_evidence(_both(p), p.crls) + b"PK\x05\x06" + b"\0" * 18),
+        INVALID,
+        (Reason.APPENDED,),
+    ),
+    Case(
+        "one bit of the content",
+        _pdf(lambda p: pdfs.flipped(_both(p), b" Tj ET")),
+        INVALID,
+        (Reason.CHANGED,),
+        each=(INVALID, INVALID),
+    ),
+    Case(
+        "junk before the file",
+        _pdf(lambda p: b"x" * 40 + _both(p)),
+        UNVERIFIABLE,
+        (Reason.MALFORMED,),
+    ),
+    Case("cut off", _pdf(lambda p: _both(p)[:-400]), UNVERIFIABLE, (Reason.MALFORMED,)),
+    Case("encrypted", _pdf(lambda p: pdfs.encrypted(b"")), UNVERIFIABLE, (Reason.ENCRYPTED,)),
+    Case("expired", _signed(lambda p: p.expired), INVALID, (Reason.EXPIRED,)),
+    Case("not yet valid", _signed(lambda p: p.early), INVALID, (Reason.NOT_YET_VALID,)),
+    Case(
+        "revoked by a list",
+        _signed(lambda p: p.revoked),
+        INVALID,
+        (Reason.REVOKED,),
+        revocation="revoked",
+    ),
+    Case(
+        "key for encryption", _signed(lambda p: p.for_encryption), INVALID, (Reason.WRONG_PURPOSE,)
+    ),
+    Case("unknown authority", _signed(lambda p: p.unknown), INVALID, (Reason.UNTRUSTED,)),
+    Case(
+        "issued by an end entity",
+        _signed(lambda p: p.by_no_authority),
+        INVALID,
+        (Reason.UNTRUSTED,),
+    ),
+    Case("RSA-1024", _signed(lambda p: p.small), INVALID, (Reason.KEY_TOO_SMALL,)),
+    Case(
+        "SHA-1, by policy",
+        _signed(lambda p: p.agency, digest="sha1"),
+        UNVERIFIABLE,
+        (Reason.WEAK_ALGORITHM,),
+    ),
+    Case(
+        "suspended a moment ago",
+        _signed(lambda p: p.agency),
+        INVALID,
+        (Reason.SUSPENDED,),
+        material=lambda p: replace(
+            trusted(p), suspended={p.agency.sha256: NOW - timedelta(seconds=1)}, stamp="suspended"
+        ),
+    ),
+    Case(
+        "authority suspended",
+        _signed(lambda p: p.agency),
+        INVALID,
+        (Reason.SUSPENDED,),
+        material=lambda p: replace(
+            trusted(p), suspended={p.government.credential.sha256: NOW - DAY}, stamp="suspended-ca"
+        ),
+    ),
+    Case(
+        "no anchors",
+        _signed(lambda p: p.agency),
+        UNVERIFIABLE,
+        (Reason.NO_TRUST_ANCHORS,),
+        material=lambda p: TrustMaterial(stamp="none"),
+    ),
+    Case(
+        "no list at all",
+        _signed(lambda p: p.agency),
+        UNVERIFIABLE,
+        (Reason.REVOCATION_UNKNOWN,),
+        material=lambda p: lists(stamp="no-lists"),
+        revocation="unknown",
+    ),
+    Case(
+        "no list at all, soft policy",
+        _signed(lambda p: p.agency),
+        VALID,
+        material=lambda p: lists(stamp="no-lists-soft"),
+        policy=TrustPolicy(revocation=RevocationMode.SOFT),
+        revocation="unknown",
+    ),
+    Case(
+        "list overdue for 12 hours (grace)",
+        _signed(lambda p: p.agency),
+        VALID,
+        material=lambda p: lists(
+            p.root.crl(),
+            p.government.crl(NOW - 2 * DAY, NOW - 12 * HOUR),
+            stamp="grace",
+        ),
+        revocation="stale",
+    ),
+    Case(
+        "list overdue for 25 hours",
+        _signed(lambda p: p.agency),
+        UNVERIFIABLE,
+        (Reason.REVOCATION_UNKNOWN,),
+        material=lambda p: lists(
+            p.root.crl(), p.government.crl(NOW - 3 * DAY, NOW - 25 * HOUR), stamp="stale"
+        ),
+    ),
+    Case(
+        "list of a stranger in the authority's name",
+        _signed(lambda p: p.agency),
+        UNVERIFIABLE,
+        (Reason.REVOCATION_UNKNOWN,),
+        material=lambda p: lists(p.root.crl(), _forged_list(p), stamp="forged-list"),
+    ),
+    Case(
+        "OCSP good, no list",
+        _pdf(lambda p: pdfs.sign_pdf(pdfs.make_pdf(), _OCSP[0])),
+        VALID,
+        material=lambda p: lists(p.root.crl(), ocsps=(_OCSP[1],), stamp="ocsp"),
+        revocation="good",
+    ),
+    Case(
+        "OCSP revoked, list says nothing yet",
+        lambda p: _REVOKED_BY_OCSP[0],
+        INVALID,
+        (Reason.REVOKED,),
+        material=lambda p: _REVOKED_BY_OCSP[1],
+    ),
+    Case(
+        "revoked; an older good list embedded by the owner",
+        _pdf(
+            lambda p: pdfs.with_evidence(
+                pdfs.sign_pdf(pdfs.make_pdf(), p.revoked), _old_lists(p, 12 * DAY)
+            )
+        ),
+        INVALID,
+        (Reason.REVOKED,),
+    ),
+    Case(
+        "stored evidence, none of our own",
+        _pdf(lambda p: pdfs.with_evidence(_both(p), p.crls)),
+        VALID,
+        material=lambda p: lists(stamp="no-lists"),
+        each=(VALID, VALID),
+    ),
+    Case(
+        "stamped before it expired, evidence of then",
+        _pdf(
+            lambda p: pdfs.with_evidence(
+                _stamped(p, p.expired, 60 * DAY), (*_old_lists(p, 61 * DAY), *p.crls)
+            )
+        ),
+        VALID,
+        time_source="timestamp",
+    ),
+    Case(
+        "stamped before it expired, no evidence of then",
+        _pdf(lambda p: _stamped(p, p.expired, 60 * DAY)),
+        UNVERIFIABLE,
+        (Reason.REVOCATION_UNKNOWN,),
+        time_source="timestamp",
+    ),
+    Case(
+        "stamped after it expired",
+        _pdf(lambda p: _stamped(p, p.expired, 10 * DAY)),
+        INVALID,
+        (Reason.EXPIRED,),
+        time_source="timestamp",
+    ),
+    Case(
+        "stamped before it was revoked",
+        _pdf(lambda p: _stamped(p, p.revoked, 20 * DAY)),
+        VALID,
+        time_source="timestamp",
+    ),
+    Case(
+        "stamped after it was revoked",
+        _pdf(lambda p: _stamped(p, p.revoked, 5 * DAY)),
+        INVALID,
+        (Reason.REVOKED,),
+    ),
+    Case(
+        "stamped by an unknown authority: the stamp counts for nothing",
+        _pdf(
+            lambda p: pdfs.sign_pdf(
+                pdfs.make_pdf(),
+                p.expired,
+                timestamper=pdfs.time_stamper(_stranger_tsa(p), NOW - 60 * DAY),
+            )
+        ),
+        INVALID,
+        (Reason.EXPIRED,),
+        time_source="received",
+    ),
+    Case(
+        "stamped by a certificate that is none for stamps",
+        _pdf(
+            lambda p: pdfs.sign_pdf(
+                pdfs.make_pdf(),
+                p.expired,
+                timestamper=pdfs.time_stamper(p.agency, NOW - 60 * DAY),
+            )
+        ),
+        INVALID,
+        (Reason.EXPIRED,),
+        time_source="received",
+    ),
+    Case(
+        "document time stamp over stored evidence (LTA)",
+        _pdf(
+            lambda p: pdfs.stamp_pdf(
+                pdfs.with_evidence(
+                    pdfs.sign_pdf(pdfs.make_pdf(), p.expired),
+                    (*_old_lists(p, 61 * DAY), *p.crls),
+                ),
+                pdfs.time_stamper(p.tsa, NOW - 60 * DAY),
+            )
+        ),
+        VALID,
+        time_source="timestamp",
+    ),
+    Case(
+        "document time stamp, changed afterwards",
+        _pdf(
+            lambda p: pdfs.replace_page(
+                pdfs.stamp_pdf(_both(p), pdfs.time_stamper(p.tsa, NOW - DAY))
+            )
+        ),
+        INVALID,
+        (Reason.CHANGED_LATER,),
+    ),
+]
+
+
+def _forged_list(p: Pki) -> bytes:
+    """An empty list that names the government's authority and is signed by somebody else."""
+    own = p.government.credential
+    return Authority(Credential(own.certificate, p.stranger.credential.key)).crl()
+
+
+def _stranger_tsa(p: Pki) -> Credential:
+    return p.stranger.issue(
+        name("TSA of a stranger"),
+        rsa_key(4),
+        usages=("digital_signature",),
+        extended=(ExtendedKeyUsageOID.TIME_STAMPING,),
+    )
+
+
+_OCSP = _with_ocsp(pki())
+_REVOKED_BY_OCSP = _ocsp_revoked()
