@@ -8,11 +8,14 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
 import uvloop
 from aiohttp import web
+from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from adapters.calendars import NATIONAL, CalendarProblem, Calendars
@@ -21,9 +24,11 @@ from adapters.payloads import Payloads, S3Problem
 from adapters.vault import Vault, VaultProblem
 from gateway import clock
 from gateway.admission import Admission
+from gateway.cli.failures import causes
 from gateway.observability import Metrics, configure_logging
 from gateway.partner_secrets import PartnerSecrets
 from gateway.payload_stores import open_payloads
+from gateway.private_files import keep_private
 from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
@@ -72,22 +77,47 @@ def make_on_time(settings: Settings, registry: Registry) -> OnTime:
     return OnTime(calendar_of, limits, clock.new_id)
 
 
+class NotStarted(Exception):
+    """Something that the service needs is not to be had now; says what, and why."""
+
+
+@contextmanager
+def _about(subject: str) -> Iterator[None]:
+    """Name what a fault at the start is about: the system's words alone do not."""
+    try:
+        yield
+    except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
+        raise NotStarted(f"{subject}: {causes(error)}") from error
+
+
+async def _open_database(settings: Settings) -> SqlDatabase:
+    """The database, brought to this program's schema."""
+    with _about("the database"):
+        database = await open_database(
+            settings.effective_database_url,
+            allow_unsafe=settings.database_allow_unsafe,
+            source=settings.public_url or f"urn:lienthong:{settings.organ_id}",
+        )
+        try:
+            before = await database.migrate()
+            log.info("database.open", server=await database.ping(), schema=before.value)
+        except BaseException:
+            await database.close()
+            raise
+    return database
+
+
 async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     """Open the database (migrated), the payload store and the rest.
 
-    Raises `DatabaseProblem`, `VaultProblem`, `DatabaseUnavailable` or OSError when it cannot.
+    Raises `DatabaseProblem`, `VaultProblem` or `NotStarted` when it cannot.
     """
     load_schemas()
     metrics = Metrics()
-    database: SqlDatabase = await open_database(
-        settings.effective_database_url,
-        allow_unsafe=settings.database_allow_unsafe,
-        source=settings.public_url or f"urn:lienthong:{settings.organ_id}",
-    )
+    database = await _open_database(settings)
     try:
-        before = await database.migrate()
-        log.info("database.open", server=await database.ping(), schema=before.value)
-        payloads = open_payloads(settings, metrics)
+        with _about("the payloads"):
+            payloads = open_payloads(settings, metrics)
         vault = Vault.from_file(settings.effective_key_file)
     except BaseException:
         await database.close()
@@ -134,7 +164,8 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     try:
         await background.start()
         await runner.setup()
-        await web.TCPSite(runner, settings.host, settings.port, backlog=512).start()
+        with _about(f"listen = {settings.listen}"):
+            await web.TCPSite(runner, settings.host, settings.port, backlog=512).start()
         log.info("listening", address=str(runner.addresses[0]), roles=list(roles))
         await services.stopping.wait()
         log.info("stopping")
@@ -150,6 +181,7 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
 def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
     """Run the service in this process until it is told to stop; the exit code."""
     configure_logging(settings.log_format, settings.log_level)
+    keep_private()
     problems = problems_between(settings, roles)
     for problem in problems:
         print(f"lienthong: {problem}", file=sys.stderr)
@@ -160,7 +192,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
     except (DatabaseProblem, CalendarProblem, S3Problem, VaultProblem) as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
-    except (DatabaseUnavailable, OSError) as error:
+    except (NotStarted, DatabaseUnavailable, OSError) as error:
         print(f"lienthong: cannot start: {error}", file=sys.stderr)
         return 3
     return 0

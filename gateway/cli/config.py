@@ -16,12 +16,13 @@ import click
 import structlog
 
 from adapters.broker import RabbitMqBroker, RabbitMqOptions
-from adapters.database import SchemaState, is_sqlite, open_database
+from adapters.database import SchemaState, is_sqlite, open_database, sqlite_path
 from adapters.payloads import S3Payloads
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.failures import REFUSED, causes
 from gateway.cli.output import print_json, show, size_text
 from gateway.payload_stores import s3_options
+from gateway.private_files import open_to_others
 from gateway.settings import MIB, ROLES, Settings, example_toml, load_settings, problems_between
 
 #: Seconds that one look may take.
@@ -53,7 +54,11 @@ def example() -> None:
 @json_option
 @pass_state
 async def check(state: State, as_json: bool) -> None:
-    """Look at the settings, the data folder, the database and the broker; exit 1 on trouble."""
+    """Look at the settings, the data folder, the database and the broker.
+
+    Ends with 0 when all of them can be used and with 1 when anything is wrong, the settings
+    themselves included.
+    """
     looks = await look_at_all(state.config)
     if as_json:
         items = [{"part": look.part, "ok": look.ok, "detail": look.detail} for look in looks]
@@ -112,6 +117,9 @@ def _data_folder(settings: Settings) -> Look:
     made = "" if existing == folder else ", will be made"
     wanted = settings.min_free_mib * MIB
     detail = f"{folder}{made}, {size_text(free)} free"
+    seen = open_to_others(folder, sqlite_path(settings.effective_database_url) or folder)
+    if seen:
+        detail += f"; WARNING: every user of this machine can open {', '.join(dict.fromkeys(seen))}"
     if free < wanted:
         return Look("data", False, f"{detail}; min_free_mib asks for {size_text(wanted)}")
     return Look("data", True, detail)

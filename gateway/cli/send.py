@@ -35,9 +35,10 @@ async def send(
     "code",
     required=True,
     type=click.Choice([code.value for code in StatusCode]),
-    help="01 arrived, 02 refused, 03 accepted, 04 assigned, 05 being processed, 06 finished.",
+    help="01 arrived, 02 refused, 03 accepted, 04 assigned, 05 being processed, 06 finished; "
+    "13 the sender takes it back; 15 agreed to give it back or have it updated, 16 refused that.",
 )
-@click.option("--reason", default="", help="Why; with 02 it must be given.")
+@click.option("--reason", default="", help="Why; with 02 and 16 it must be given.")
 @click.option("--department", default="", help="Department of the clerk.")
 @click.option("--staff", default="", help="Name of the clerk.")
 @click.option("--mobile", default="", help="Telephone of the clerk.")

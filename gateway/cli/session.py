@@ -16,6 +16,7 @@ from adapters.database import (
 )
 from gateway.cli.failures import WRONG_USE, Failure
 from gateway.cli.output import say
+from gateway.private_files import made_private
 from gateway.settings import Settings
 from routing.route_table import Connection, RouteTable
 
@@ -49,6 +50,14 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
     """
     url = settings.effective_database_url
     _must_be_there(url, creates=creates)
+    with made_private():
+        # What a command begins or adds to is as private as what the service makes.
+        async with _opened(settings, url) as session:
+            yield session
+
+
+@asynccontextmanager
+async def _opened(settings: Settings, url: str) -> AsyncIterator[Session]:
     database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
     try:
         await _check_schema(database, sqlite=is_sqlite(url))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
+import re
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -166,10 +168,30 @@ async def home(_request: web.Request) -> web.StreamResponse:
     return web.Response(status=302, headers={"Location": "/docs"})
 
 
-async def docs(_request: web.Request) -> web.StreamResponse:
-    """GET /docs: the contract for people, one page, nothing loaded from elsewhere."""
+#: The address in the page as it is rendered, and what a Host header may look like.
+_EXAMPLE = "http://127.0.0.1:8080"
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
+
+
+def _own_address(request: web.Request) -> str:
+    """The gateway's address as the reader of the page can use it: `public_url`, or the one that
+    the request came to."""
+    public = services(request).settings.public_url.rstrip("/")
+    if public:
+        return public
+    return f"{request.scheme}://{request.host}" if _HOST.fullmatch(request.host) else _EXAMPLE
+
+
+async def docs(request: web.Request) -> web.StreamResponse:
+    """GET /docs: the contract for people."""
+    address = _own_address(request)
+    return await asyncio.to_thread(docs_page, address)
+
+
+def docs_page(address: str) -> web.Response:
+    """The contract for people, one page with nothing from elsewhere; its samples ask `address`."""
     return web.Response(
-        text=await asyncio.to_thread(_docs_page),
+        text=_docs_page().replace(_EXAMPLE, html.escape(address)),
         content_type="text/html",
         headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
     )

@@ -202,11 +202,22 @@ def internal() -> Problem:
 def of_http_error(error: web.HTTPException) -> Problem:
     """aiohttp's own answers (no such path, method not allowed …) in our shape."""
     codes = {404: "no-such-path", 405: "method-not-allowed"}
-    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    allow = error.headers.get("Allow", "")
     phrase = HTTPStatus(error.status).phrase
+    more = f": {error.reason}" if error.reason and error.reason != phrase else ""
+    sentences = {
+        404: Sentence(
+            vi="Không có đường dẫn này; xem /docs.", en="There is no such path; see /docs."
+        ),
+        405: Sentence(
+            vi=f"Đường dẫn này không dùng phương thức đó; cho phép: {allow}.",
+            en=f"This path is not used with that method; allowed: {allow}.",
+        ),
+    }
+    other = Sentence(vi=f"Không thực hiện được yêu cầu ({phrase}).", en=f"{phrase}{more}.")
     return Problem(
         error.status,
         codes.get(error.status, f"http-{error.status}"),
-        Sentence(vi=f"Yêu cầu không thực hiện được: {phrase}.", en=f"{phrase}: {error.reason}."),
-        headers=headers,
+        sentences.get(error.status, other),
+        headers={"Allow": allow} if allow else {},
     )

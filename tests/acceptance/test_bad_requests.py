@@ -28,6 +28,9 @@ def test_wrong_paths_and_methods(strict: Ministry) -> None:
         problem((answer.status, answer.headers, answer.body), status, code)
         if status == 405:
             assert answer.headers["allow"]
+            assert answer.headers["allow"] in answer.json["detail"]
+        words = answer.json["detail"].rstrip(".").split(": ")
+        assert len(set(words)) == len(words), "nothing is said twice"
 
 
 def test_ids_that_are_none(strict: Ministry) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -133,3 +135,66 @@ def test_metrics_while_the_database_is_locked(site: Site) -> None:
     assert "nghe_an,offered,ordinary" in offered
     assert gateway.stop() == 0
     assert "never retrieved" not in gateway.log.read_text()
+
+
+def test_the_page_speaks_of_the_address_it_was_read_at(site: Site) -> None:
+    """/docs shows the address of its reader, or `public_url`, and nothing that is no address."""
+    plain = site.gateway().start()
+    assert f"GATEWAY={plain.url}" in _page(plain)
+    assert "GATEWAY=http://gateway.example:81" in _page(plain, "gateway.example:81")
+    assert "<script>" not in _page(plain, "x<script>")
+    assert plain.stop() == 0
+    behind = site.gateway(public_url="https://truc.example.vn/").start()
+    assert "GATEWAY=https://truc.example.vn\n" in _page(behind)
+
+
+def _page(gateway: GatewayProcess, host: str = "") -> str:
+    request = Request(f"{gateway.url}/docs", headers={"Host": host} if host else {})
+    with urlopen(request, timeout=8.0) as answer:
+        return str(answer.read().decode())
+
+
+def test_data_are_their_owners_alone(site: Site) -> None:
+    """Folder 0700 and files 0600 where the gateway makes them; `config check` names others."""
+    fresh = replace(site, folder=site.folder / "fresh")
+    fresh.folder.mkdir()
+    fresh = replace(fresh, database_url=f"sqlite:///{fresh.data / 'lienthong.db'}")
+    gateway = fresh.gateway()
+    site.processes.append(gateway)
+    gateway.start()
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in fresh.data.iterdir()}
+    assert stat.S_IMODE(fresh.data.stat().st_mode) == 0o700
+    assert modes["payloads"] == 0o700 and modes["lienthong.db"] == 0o600
+    assert all(mode & 0o077 == 0 for mode in modes.values()), modes
+    assert "WARNING" not in _checked(fresh)
+    (fresh.data / "lienthong.db").chmod(0o644)
+    assert "lienthong.db (0644)" in _checked(fresh)
+
+
+def _checked(site: Site) -> str:
+    done = subprocess.run(
+        [*COMMAND, "config", "check"],
+        cwd=ROOT,
+        env=clean_environment(**site.environment),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return done.stdout.decode()
+
+
+def test_a_start_that_fails_says_what_it_is_about(site: Site) -> None:
+    """An address in use, a database that is away: named, exit code 3, no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        gateway = site.gateway()
+        gateway.port = taken.getsockname()[1]
+        assert gateway.launch().ended(20) == 3
+        assert f"cannot start: listen = 127.0.0.1:{gateway.port}: " in gateway.tail()
+    away = replace(site, database_url=f"postgresql://a:b@127.0.0.1:{free_port()}/c")
+    gateway = away.gateway()
+    site.processes.append(gateway)
+    assert gateway.launch().ended(30) == 3
+    assert "cannot start: the database: " in gateway.tail()
+    assert "Traceback" not in gateway.tail()

@@ -22,7 +22,7 @@ from envelopes.rule_catalogue import RULES
 from gateway.admission import Turned
 from gateway.intake import IntakeFault
 from gateway.rest.application import routes
-from gateway.rest.operations import docs, openapi_document
+from gateway.rest.operations import docs_page, openapi_document
 from gateway.settings import ROLES
 from routing.change_requests import ChangeState
 from routing.deadlines import DeadlineKind, DeadlineState
@@ -229,9 +229,8 @@ class _Page(HTMLParser):
 
 
 async def _page() -> tuple[_Page, web.Response]:
-    # The page depends on no request.
-    answer = await docs(None)  # type: ignore[arg-type]
-    assert isinstance(answer, web.Response) and answer.text is not None
+    answer = docs_page("http://127.0.0.1:8080")
+    assert answer.text is not None
     page = _Page()
     page.feed(answer.text)
     return page, answer
