@@ -81,6 +81,12 @@ class Metrics:
             ["connection", "kind", "outcome"],
             registry=self.registry,
         )
+        self.distrusted = Counter(
+            "lienthong_authentication_failures",
+            "Requests that were not believed, by way in and reason.",
+            ["face", "why"],
+            registry=self.registry,
+        )
         self.outcomes = Counter(
             "lienthong_delivery_steps",
             "Steps of deliveries, by what happened.",

@@ -4,6 +4,12 @@
 to this program's schema; `RegistryStore` keeps agencies, connections and tokens.
 """
 
+from adapters.database.agency_requests import (
+    AgencyRequest,
+    AgencyRequestState,
+    AgencyRequestStore,
+    RequestAction,
+)
 from adapters.database.callback_fan_out import CallbackFanOut
 from adapters.database.callback_store import SqlCallbacks
 from adapters.database.engine import (
@@ -16,6 +22,7 @@ from adapters.database.engine import (
     sqlite_path,
 )
 from adapters.database.migrate import SchemaState
+from adapters.database.partner_lists import PartnerLists
 from adapters.database.postgresql import PostgresqlDatabase
 from adapters.database.registry_store import CodesTaken, NameTaken, RegistryStore
 from adapters.database.secret_store import LeaseStore, SealedSecret, SecretStore
@@ -23,11 +30,16 @@ from adapters.database.sqlite import SqliteDatabase
 from adapters.database.store import SqlDatabase
 
 __all__ = [
+    "AgencyRequest",
+    "AgencyRequestState",
+    "AgencyRequestStore",
     "CodesTaken",
     "DatabaseProblem",
     "LeaseStore",
     "NameTaken",
+    "PartnerLists",
     "RegistryStore",
+    "RequestAction",
     "SchemaState",
     "SealedSecret",
     "SecretStore",

@@ -239,6 +239,12 @@ async def _insert_token(sql: Executes, token: Token) -> None:
     )
 
 
+async def replace_agencies(sql: Executes, changed: Sequence[Agency], event: Event) -> None:
+    """Insert or overwrite agencies in a transaction under way, and log it as `event`."""
+    await _replace_agencies(sql, changed, event.at)
+    await _changed(sql, event)
+
+
 async def note_change(
     sql: Executes, what: str, connection: Connection, actor: str, now: datetime
 ) -> None:

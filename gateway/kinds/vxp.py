@@ -44,7 +44,7 @@ class VxpOptions(ConnectionOptions):
         "lienthong agencies requests.",
     )
     list_limit: int = Field(
-        1000, ge=1, le=100_000, description="Most lines of one received or sent list."
+        1000, ge=1, le=10_000, description="Most lines of one received or sent list."
     )
 
 

@@ -231,10 +231,10 @@ def parse_timestamp(text: str) -> datetime | None:
     if match is None:
         return None
     try:
-        moment = datetime.strptime(match[1], "%d%m%YT%H%M%S")
+        moment = datetime.strptime(f"{match[1]}+0700", "%d%m%YT%H%M%S%z")
     except ValueError:
         return None
-    return moment.replace(tzinfo=VIETNAM_TIME)
+    return moment.astimezone(VIETNAM_TIME)
 
 
 def _unsigned(name: str) -> Distrusted:

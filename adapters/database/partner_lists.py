@@ -1,0 +1,69 @@
+"""What partners that list by kind of package ask for: received, sent, counted."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, func, select
+
+from adapters.database import rows, statements
+from adapters.database.registry_store import sql_of
+from adapters.database.store import SqlDatabase
+from adapters.database.tables import deliveries, packages
+from routing.ports import InboxItem, Transaction
+from routing.records import PackageRecord
+
+_d, _p = deliveries.c, packages.c
+
+
+class PartnerLists:
+    """Lists of one connection, documents and status packages apart."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+
+    async def received(self, connection_id: str, kind: str, limit: int) -> list[InboxItem]:
+        """What waits in the inbox, in its order."""
+        query = statements.inbox(connection_id, None, limit).where(_of_kind(kind))
+
+        async def read(tx: Transaction) -> list[InboxItem]:
+            found = [rows.delivery_of(row) for row in (await sql_of(tx).execute(query)).mappings()]
+            known = await tx.get_packages(list({row.package_id for row in found}))
+            return [InboxItem(row, known[row.package_id]) for row in found]
+
+        return await self._database.read(read)
+
+    async def waiting(self, connection_id: str, kind: str) -> int:
+        """How many packages of a kind wait in the inbox."""
+        every = statements.inbox(connection_id, None, 1).where(_of_kind(kind))
+        query = select(func.count()).select_from(every.limit(None).order_by(None).subquery())
+
+        async def read(tx: Transaction) -> int:
+            return int((await sql_of(tx).execute(query)).scalar_one())
+
+        return await self._database.read(read)
+
+    async def sent(
+        self, connection_id: str, kind: str, package_id: str | None, limit: int
+    ) -> list[InboxItem]:
+        """Copies of what the connection sent, the newest package first; of one package: all."""
+        query = (
+            select(*deliveries.c)
+            .join(packages, _p.id == _d.package_id)
+            .where(_p.connection_id == connection_id)
+        )
+        if package_id is not None:
+            query = query.where(_p.id == package_id).order_by(_d.id)
+        else:
+            query = query.where(_p.kind == kind).order_by(_p.id.desc(), _d.id).limit(limit)
+
+        async def read(tx: Transaction) -> list[InboxItem]:
+            found = [rows.delivery_of(row) for row in (await sql_of(tx).execute(query)).mappings()]
+            known: dict[str, PackageRecord] = await tx.get_packages(
+                list({row.package_id for row in found})
+            )
+            return [InboxItem(row, known[row.package_id]) for row in found]
+
+        return await self._database.read(read)
+
+
+def _of_kind(kind: str) -> ColumnElement[bool]:
+    return _d.package_id.in_(select(_p.id).where(_p.kind == kind))
