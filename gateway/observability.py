@@ -117,6 +117,12 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.amqp_messages = Counter(
+            "lienthong_amqp_messages",
+            "Messages from and to partners over RabbitMQ, by what came of them.",
+            ["connection", "message", "outcome"],
+            registry=self.registry,
+        )
         self.requests = Histogram(
             "lienthong_http_request_seconds",
             "HTTP requests by route and status.",
@@ -134,6 +140,24 @@ class Metrics:
         self.breaker_open = Gauge(
             "lienthong_connection_unreachable",
             "1 while a partner is left alone after repeated failures.",
+            ["connection"],
+            registry=self.registry,
+        )
+        self.axis_items = Counter(
+            "lienthong_axis_items",
+            "Packages that axes offered, by what became of them.",
+            ["connection", "outcome"],
+            registry=self.registry,
+        )
+        self.axis_stuck = Gauge(
+            "lienthong_axis_items_stuck",
+            "Packages that wait on an axis because taking them failed again and again.",
+            ["connection"],
+            registry=self.registry,
+        )
+        self.axis_polled = Gauge(
+            "lienthong_axis_last_poll_timestamp_seconds",
+            "When an axis' lists were last read through.",
             ["connection"],
             registry=self.registry,
         )

@@ -5,9 +5,11 @@ that the partner reads (`Way.INBOX`), or by attempts that the gateway makes (`Wa
 also take packages in by themselves (`Kind.intake`): by polling, consuming or watching.
 """
 
-from gateway.kinds import folder, pull, push, vxp
+from gateway.kinds import folder, pull, push, vxp, vxp_axis
 from gateway.kinds.base import Intake, Kind, Secret, Way
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (pull.KIND, push.KIND, folder.KIND, vxp.KIND)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (pull.KIND, push.KIND, folder.KIND, vxp.KIND, vxp_axis.KIND)
+}
 
 __all__ = ["KINDS", "Intake", "Kind", "Secret", "Way"]

@@ -1,0 +1,185 @@
+"""Handing packages over to an axis, and asking after a time-out what became of one.
+
+One request names all recipients of a package that are reached through the axis, so the attempts of
+its siblings send the very same request and the axis' own check for doubles absorbs them. Within
+this process one request serves all of them: a circular to sixty provinces is uploaded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from adapters.vxp_client import AxisAnswer, text_of
+from gateway.axis.items import EDOC, STATUS, codes_of, time_of
+from gateway.axis.options import AxisOptions, NoSecret, axis_client, axis_options
+from gateway.axis.verdict import verdict
+from routing.deliver import AttemptOutcome, AttemptResult
+from routing.ports import PayloadMissing, Transaction
+from routing.records import DOCUMENT, Delivery, PackageRecord
+from routing.records import STATUS as STATUS_PACKAGE
+from routing.route_table import Connection, RouteTable
+from routing.states import TransportState
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+_S = TransportState
+#: Copies that a request speaks for besides the one whose attempt it is.
+_SPOKEN_FOR = (_S.ACCEPTED, _S.QUEUED, _S.DELIVERING, _S.UNKNOWN, _S.DELIVERED)
+#: For how long a receipt answers the first attempts of siblings, seconds; and how many are kept.
+REMEMBERED = 3600.0
+MOST_REMEMBERED = 10_000
+#: By how much the axis' clock may be behind ours where its list tells when it got a package.
+SKEW = timedelta(minutes=2)
+
+INTERRUPTED = AttemptResult(AttemptOutcome.UNKNOWN, "the request for a sibling was interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request under way, and for whom."""
+
+    recipients: tuple[str, ...]
+    result: asyncio.Future[AttemptResult]
+
+
+class AxisPartner:
+    """See `routing.deliver.Partner`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._under_way: dict[str, _Request] = {}
+        #: Package id to the recipients that the axis has it for, and since when.
+        self._receipts: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
+
+    async def deliver(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """Send the package, or share in a sibling's request that named this recipient too."""
+        mine = delivery.recipient_organ_id
+        if delivery.attempts <= 1 and self._has_receipt(package.id, mine):
+            return AttemptResult(AttemptOutcome.DELIVERED, "named in a sibling's request")
+        running = self._under_way.get(package.id)
+        if running is not None and mine in running.recipients:
+            return await asyncio.shield(running.result)
+        options = axis_options(connection)
+        recipients = await self._recipients(connection, delivery, options)
+        request = _Request(recipients, asyncio.get_running_loop().create_future())
+        self._under_way[package.id] = request
+        result = INTERRUPTED
+        try:
+            result = await self._send(connection, package, recipients, options)
+            if result.outcome is AttemptOutcome.DELIVERED:
+                self._keep_receipt(package.id, recipients)
+        finally:
+            request.result.set_result(result)
+            if self._under_way.get(package.id) is request:
+                del self._under_way[package.id]
+        return result
+
+    def _has_receipt(self, package_id: str, recipient: str) -> bool:
+        whom, since = self._receipts.get(package_id, (frozenset(), 0.0))
+        return recipient in whom and time.monotonic() - since < REMEMBERED
+
+    def _keep_receipt(self, package_id: str, recipients: tuple[str, ...]) -> None:
+        self._receipts[package_id] = (frozenset(recipients), time.monotonic())
+        while len(self._receipts) > MOST_REMEMBERED:
+            self._receipts.popitem(last=False)
+
+    async def _recipients(
+        self, connection: Connection, delivery: Delivery, options: AxisOptions
+    ) -> tuple[str, ...]:
+        mine = delivery.recipient_organ_id
+        if options.send_to == "one":
+            return (mine,)
+
+        async def read(tx: Transaction) -> list[Delivery]:
+            return await tx.deliveries_of_package(delivery.package_id)
+
+        rows = await self._services.database.read(read)
+        named = (
+            row.recipient_organ_id
+            for row in rows
+            if row.connection_id == connection.id and row.state in _SPOKEN_FOR
+        )
+        found = tuple(dict.fromkeys(named))
+        return found if mine in found else (*found, mine)
+
+    async def _send(
+        self,
+        connection: Connection,
+        package: PackageRecord,
+        recipients: tuple[str, ...],
+        options: AxisOptions,
+    ) -> AttemptResult:
+        payloads = self._services.payloads
+        if await payloads.size(package.digest) is None:
+            return AttemptResult(AttemptOutcome.TRY_LATER, "the payload is missing in the store")
+        body: AsyncIterator[bytes] = payloads.open(package.digest)
+        kind = STATUS if package.kind == STATUS_PACKAGE else EDOC
+        try:
+            async with await axis_client(self._services.secrets, connection) as client:
+                answer = await client.send_edoc(
+                    package.sender_organ_id, recipients, kind, package.digest, package.size, body
+                )
+        except (NoSecret, PayloadMissing) as error:
+            return AttemptResult(AttemptOutcome.TRY_LATER, str(error)[:200])
+        return verdict(answer, options)
+
+    async def ask(
+        self, connection: Connection, delivery: Delivery, package: PackageRecord
+    ) -> AttemptResult:
+        """Look into the axis' list of what we sent.
+
+        Only a line that can be no other package's is taken for a receipt: sending again is
+        harmless, because the axis knows the bytes; a false receipt is not. Status packages have no
+        marks of their own in that list.
+        """
+        if package.kind != DOCUMENT or package.version > 1:
+            return AttemptResult(AttemptOutcome.UNKNOWN, "not told apart in the axis' list")
+        try:
+            async with await axis_client(self._services.secrets, connection) as client:
+                answer = await client.sent(EDOC)
+        except NoSecret as error:
+            return AttemptResult(AttemptOutcome.UNKNOWN, str(error))
+        if not answer.ok:
+            return AttemptResult(AttemptOutcome.UNKNOWN, f"asked: {answer}"[:300])
+        routes = await self._services.registry.routes()
+        found = [row for row in answer.rows if is_receipt(row, delivery, package, routes)]
+        if len(found) == 1:
+            return AttemptResult(AttemptOutcome.DELIVERED, "asked: it is in the axis' sent list")
+        if found or _perhaps_cut(answer):
+            return AttemptResult(AttemptOutcome.UNKNOWN, f"asked: {len(found)} lines like it")
+        return AttemptResult(AttemptOutcome.TRY_LATER, "asked: the axis does not have it")
+
+
+def _perhaps_cut(answer: AxisAnswer) -> bool:
+    """An axis that lists nothing, or a round number, may keep no list or show a part of it."""
+    count = len(answer.rows)
+    return count == 0 or count % 50 == 0
+
+
+def is_receipt(
+    row: dict[str, Any], delivery: Delivery, package: PackageRecord, routes: RouteTable
+) -> bool:
+    """Whether a line of the sent list speaks of this copy: from, to, notation, title, time."""
+    if routes.key_of_text(text_of(row.get("fromCode"))) != package.sender:
+        return False
+    receivers = {routes.key_of_text(code) for code in codes_of(row.get("toCode"))}
+    if delivery.recipient not in receivers:
+        return False
+    number, notation = package.summary.get("codeNumber"), package.summary.get("codeNotation")
+    code = f"{number}/{notation}" if number and notation else str(number or notation or "")
+    subject = str(package.summary.get("subject") or "")
+    if not code or text_of(row.get("notation")) != text_of(code):
+        return False
+    if text_of(row.get("title")) != text_of(subject):
+        return False
+    sent_at = time_of(row.get("sentTime"))
+    return sent_at is not None and sent_at >= package.received_at - SKEW

@@ -1,0 +1,190 @@
+"""Packages from an axis that are refused for good: the sender is told, and it is written down.
+
+`fail` would only make the axis offer the package again. So its sender gets a status 02 from this
+gateway, back through the axis, and the axis hears `done`. The report's words and time depend on the
+item alone: told again after a crash in between, it is the same bytes, hence the same package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from envelopes.findings import Sentence
+from envelopes.model import VIETNAM_TIME, Document, StatusReport
+from envelopes.read import ReadResult
+from gateway import clock
+from gateway.axis.items import Item
+from gateway.intake import IntakeFault, NotReceived
+from routing.gateway_reports import About, Issued, record_issued
+from routing.lanes import Lane, lane_of
+from routing.ports import Transaction
+from routing.records import Delivery, Event, Reason
+from routing.route_table import Connection, RouteTable
+from routing.states import TransportState
+from routing.submission import RefusalKind, Refused
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+#: What a sender is not told of: reports about reports are never made, and a forger is not answered.
+_UNTOLD = frozenset(
+    {
+        RefusalKind.NOT_THE_SENDER,
+        RefusalKind.NOT_A_RECIPIENT,
+        RefusalKind.IMPOSSIBLE_REPORT,
+    }
+)
+#: Of what was not received: what the same bytes would meet again.
+FOR_GOOD = frozenset({IntakeFault.TOO_LARGE, IntakeFault.EMPTY})
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An item that is refused for good."""
+
+    item: Item
+    #: A program's word for it, and the sentence for the sender.
+    why: str
+    sentence: Sentence
+    read: ReadResult | None = None
+    digest: str = ""
+    rules: tuple[str, ...] = ()
+    told: bool = True
+
+
+def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rejected:
+    """A refusal of the accept use case."""
+    wrong = [finding for finding in refused.findings if finding.refuses] or list(refused.findings)
+    sentences = [finding.sentence for finding in wrong[:3]]
+    sentence = Sentence(
+        vi=" ".join(one.vi for one in sentences) or refused.kind.value,
+        en=" ".join(one.en for one in sentences) or refused.kind.value,
+    )
+    report = isinstance(read.package, StatusReport)
+    return Rejected(
+        item,
+        refused.kind.value,
+        sentence,
+        read,
+        digest,
+        tuple(sorted({finding.rule for finding in wrong})),
+        told=refused.kind not in _UNTOLD and not report,
+    )
+
+
+def not_taken(item: Item, fault: NotReceived) -> Rejected:
+    """A package that no second try would bring in."""
+    sentence = Sentence(
+        vi=f"Không nhận được gói tin: {fault.found}; cho phép: {fault.allowed}.",
+        en=f"The package cannot be taken: found {fault.found}; allowed: {fault.allowed}.",
+    )
+    return Rejected(item, fault.fault.value, sentence)
+
+
+async def tell(services: Services, connection: Connection, rejection: Rejected) -> bool:
+    """Tell the sender where it can be known, and write the refusal down; whether it is told."""
+    routes = await services.registry.routes()
+    report = await _report(services, routes, rejection) if rejection.told else None
+    now = clock.now()
+    item = rejection.item
+    event = Event(
+        type="axis.refused",
+        at=now,
+        actor=f"connection:{connection.name}",
+        data={
+            "docId": item.doc_id,
+            "from": item.sender,
+            "to": list(item.recipients),
+            "why": rejection.why,
+            "rules": list(rejection.rules),
+            "digest": rejection.digest,
+            "sentence": {"vi": rejection.sentence.vi, "en": rejection.sentence.en},
+            "senderTold": report is not None,
+        },
+    )
+
+    async def write(tx: Transaction) -> None:
+        recorded = await record_issued(tx, [report], None) if report is not None else []
+        if recorded or report is None:
+            await tx.append([event])
+
+    await services.database.write(write)
+    services.outbox.notify()
+    return report is not None
+
+
+async def _report(services: Services, routes: RouteTable, rejection: Rejected) -> Issued | None:
+    """The status 02; None where nobody can be told."""
+    about = _about(routes, rejection)
+    if about is None:
+        return None
+    item, now = rejection.item, clock.now()
+    moment = item.created or _same_day(now)
+    like = _like(rejection, now)
+    told_for = ", ".join(item.recipients[:5]) or "?"
+    issued = await services.reports.refusal(
+        about, told_for, Reason(rejection.why, rejection.sentence), routes, like, moment
+    )
+    if issued is None:
+        return None
+    return Issued(
+        replace(issued.package, received_at=now),
+        replace(issued.delivery, created_at=now, updated_at=now, ring_at=now, fair_key=now),
+        tuple(replace(event, at=now) for event in issued.events),
+    )
+
+
+def _about(routes: RouteTable, rejection: Rejected) -> About | None:
+    """The document in its sender's words, as far as they could be read."""
+    item, read = rejection.item, rejection.read
+    package = read.package if read else None
+    if isinstance(package, Document):
+        written, document_id = package.sender.organ_id, package.document_id
+        parts = (package.code.number, package.code.notation)
+        code, day = "/".join(part for part in parts if part), package.promulgation_date
+    else:
+        # Only the axis says who it was: what is in the package could not be believed.
+        written = item.sender
+        document_id, code, day = (read.document_id if read else "") or item.doc_id, "", None
+    if not written:
+        return None
+    return About(
+        sender=routes.key_of_text(written),
+        sender_organ_id=written,
+        document_pk=None,
+        document_id=document_id,
+        code=code,
+        promulgation_date=day,
+    )
+
+
+def _like(rejection: Rejected, now: datetime) -> Delivery:
+    """What the report takes its lane and correlation id from."""
+    package = rejection.read.package if rejection.read else None
+    lane = lane_of(package.priority) if isinstance(package, Document) else Lane.ORDINARY
+    fields: dict[str, Any] = {
+        "package_id": "",
+        "document_pk": None,
+        "recipient": "",
+        "recipient_organ_id": "",
+        "recipient_name": "",
+        "connection_id": None,
+    }
+    return Delivery(
+        id="",
+        lane=lane,
+        state=TransportState.RETURNED,
+        fair_key=now,
+        created_at=now,
+        updated_at=now,
+        correlation_id=clock.new_id(),
+        **fields,
+    )
+
+
+def _same_day(now: datetime) -> datetime:
+    """One moment for a whole day, where the axis names none."""
+    local = now.astimezone(VIETNAM_TIME)
+    return local.replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)

@@ -1,0 +1,224 @@
+"""Taking what one of an axis' lists offers: getEdoc → durable → `updateStatus done`.
+
+A crash between any two steps costs nothing: until `done` the axis lists the package again, and the
+same bytes are recorded once (`routing.accept`). What cannot be taken *now* stays in the list and is
+left alone for a growing while; `fail` is never said, because it would tell the sender of a failure
+that is none. What is refused for good is told to its sender (`gateway.axis.refusals`), then `done`.
+One item's trouble stops no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from adapters.vxp_client import AxisAnswer, VxpClient
+from gateway import clock
+from gateway.axis.events import append
+from gateway.axis.items import Item, Unusable, read_items
+from gateway.axis.options import AxisOptions
+from gateway.axis.refusals import FOR_GOOD, Rejected, not_taken, rejected, tell
+from gateway.hand_in import received, record
+from gateway.intake import Body, NotReceived
+from routing.ports import Unavailable
+from routing.route_table import Connection
+from routing.submission import Accepted, RefusalKind, Refused, Submission
+
+if TYPE_CHECKING:
+    from gateway.services import Services
+
+log = structlog.get_logger(__name__)
+
+#: The wait after an item's first failure, seconds; it doubles up to the longest.
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 3600.0
+#: Rows that could not be used are told of once; so many are remembered.
+MOST_REMEMBERED = 1000
+
+
+@dataclass(slots=True)
+class Trouble:
+    """An item that could not be taken, and when it is tried again (monotonic seconds)."""
+
+    failures: int
+    again_at: float
+    why: str
+
+
+class Taker:
+    """One list of one axis: its packages, or its status packages."""
+
+    def __init__(self, services: Services, connection: Connection, options: AxisOptions) -> None:
+        self._services = services
+        self._connection = connection
+        self._options = options
+        self._troubles: dict[str, Trouble] = {}
+        #: Durable here, `done` not heard there yet.
+        self._stored: set[str] = set()
+        self._told: set[str] = set()
+
+    @property
+    def stuck(self) -> int:
+        """Items that failed so often that somebody was called."""
+        limit = self._options.alarm_after
+        return sum(one.failures >= limit for one in self._troubles.values())
+
+    async def take(self, client: VxpClient, answer: AxisAnswer, stopping: asyncio.Event) -> int:
+        """Take what is listed; how many items left the list. Raises `Unavailable`."""
+        items, unusable = read_items(answer.rows)
+        for row in unusable:
+            await self._unusable(row)
+        # What is listed no more needs no memory.
+        listed = {item.doc_id for item in items}
+        self._troubles = {key: one for key, one in self._troubles.items() if key in listed}
+        self._stored &= listed
+        now = time.monotonic()
+        by_sender: dict[str, list[Item]] = defaultdict(list)
+        for item in items:
+            trouble = self._troubles.get(item.doc_id)
+            if trouble is None or trouble.again_at <= now:
+                by_sender[item.sender].append(item)
+        places = asyncio.Semaphore(self._options.fetch_at_once)
+
+        async def one_sender(waiting: Sequence[Item]) -> int:
+            # In order: a recall before what it recalls would be refused.
+            async with places:
+                left = 0
+                for item in waiting:
+                    if stopping.is_set():
+                        break
+                    left += await self._guarded(client, item, items)
+                return left
+
+        work = (one_sender(waiting) for waiting in by_sender.values())
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(result for result in results if isinstance(result, int))
+
+    async def _guarded(self, client: VxpClient, item: Item, listed: Sequence[Item]) -> bool:
+        """Take one item; whether it left the list. Only a lost database stops the others."""
+        try:
+            trouble = await self._take(client, item, listed)
+        except Unavailable:
+            raise
+        except Exception as error:  # a bug met by one package must not stop the others
+            log.exception("axis.bug", connection=self._connection.name, item=item.doc_id)
+            trouble = f"bug: {type(error).__name__}"
+        if trouble is None:
+            self._troubles.pop(item.doc_id, None)
+            self._stored.discard(item.doc_id)
+            return True
+        await self._note(item, trouble)
+        return False
+
+    async def _take(self, client: VxpClient, item: Item, listed: Sequence[Item]) -> str | None:
+        """Fetch, record, say `done`; None when it left the list, else what stands in the way."""
+        if item.doc_id not in self._stored:
+            outcome = await self._fetch(client, item, listed)
+            if isinstance(outcome, str):
+                return outcome
+            if isinstance(outcome, Rejected):
+                await self._refuse(outcome)
+            self._stored.add(item.doc_id)
+        said = await client.update_status(item.doc_id, "done")
+        return None if said.ok else f"done was not heard: {said}"
+
+    async def _fetch(
+        self, client: VxpClient, item: Item, listed: Sequence[Item]
+    ) -> Accepted | Rejected | str:
+        async with client.edoc(item.doc_id, raw=self._options.download == "downloadEdoc") as body:
+            if isinstance(body, AxisAnswer):
+                return f"not given: {body}"
+            return await self._hand_in(body, item, listed)
+
+    async def _hand_in(
+        self, body: Body, item: Item, listed: Sequence[Item]
+    ) -> Accepted | Rejected | str:
+        """Receive, judge and record one package."""
+        services = self._services
+        async with received(services, body) as result:
+            if isinstance(result, NotReceived):
+                if result.fault in FOR_GOOD:
+                    return not_taken(item, result)
+                return f"not received: {result.fault.value} {result.found}"
+            spool, read = result
+            submission = Submission(read, spool, self._connection, clock.new_id(), item.recipients)
+            answer = await record(services, submission)
+            if isinstance(answer, Accepted):
+                outcome = "repeated" if answer.repeated else "accepted"
+                services.metrics.axis_items.labels(self._connection.name, outcome).inc()
+                return answer
+            routes = await services.registry.routes()
+            sender = read.package.sender.organ_id if read.package else ""
+            vouched = bool(item.sender) and routes.key_of_text(item.sender) == routes.key_of_text(
+                sender
+            )
+            if self._may_become_good(answer, item, listed, vouched=vouched):
+                return f"refused for now: {answer.kind.value}"
+            return rejected(item, answer, read, spool.claim.digest)
+
+    def _may_become_good(
+        self, answer: Refused, item: Item, listed: Sequence[Item], *, vouched: bool
+    ) -> bool:
+        """Whether the same package may be taken later."""
+        if answer.kind is RefusalKind.NOT_THE_SENDER:
+            # The axis vouches for the sender: our list of who is behind this axis is too short.
+            return vouched
+        if answer.kind is RefusalKind.NOT_THE_OWNER:
+            # The document that it speaks of may be the one that still waits before it.
+            return any(
+                other.sender == item.sender and other.doc_id in self._troubles
+                for other in listed
+                if other.doc_id != item.doc_id
+            )
+        return False
+
+    async def _refuse(self, rejection: Rejected) -> None:
+        told = await tell(self._services, self._connection, rejection)
+        self._services.metrics.axis_items.labels(self._connection.name, "refused").inc()
+        log.warning(
+            "axis.refused",
+            connection=self._connection.name,
+            item=rejection.item.doc_id,
+            why=rejection.why,
+            rules=list(rejection.rules),
+            sender_told=told,
+        )
+
+    async def _note(self, item: Item, why: str) -> None:
+        """Put an item off; after several failures somebody is called."""
+        known = self._troubles.get(item.doc_id)
+        failures = known.failures + 1 if known else 1
+        wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20), LONGEST_WAIT)
+        self._troubles[item.doc_id] = Trouble(failures, time.monotonic() + wait, why)
+        self._services.metrics.axis_items.labels(self._connection.name, "later").inc()
+        log.warning(
+            "axis.item-waits",
+            connection=self._connection.name,
+            item=item.doc_id,
+            failures=failures,
+            again_in=wait,
+            why=why,
+        )
+        if failures == self._options.alarm_after:
+            data = {"docId": item.doc_id, "from": item.sender, "why": why, "failures": failures}
+            await append(self._services, self._connection, "axis.item-stuck", data)
+
+    async def _unusable(self, row: Unusable) -> None:
+        """A row that nothing can be done with is told of once."""
+        if row.row in self._told:
+            return
+        if len(self._told) >= MOST_REMEMBERED:
+            self._told.clear()
+        self._told.add(row.row)
+        log.warning("axis.unusable-row", connection=self._connection.name, why=row.why, row=row.row)
+        data = {"row": row.row, "why": row.why}
+        await append(self._services, self._connection, "axis.unusable-row", data)
