@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.s3_server import S3Server
-from tests.support.servers import Postgres, RabbitMq
+from tests.support.servers import ClamAvServer, Postgres, RabbitMq
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +33,13 @@ def rabbitmq_server() -> Iterator[RabbitMq]:
 def s3_server() -> Iterator[S3Server]:
     """The S3 server of this run; tests share it, each with its own bucket."""
     with S3Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clamav_server() -> Iterator[ClamAvServer]:
+    """The malware scanner of this run; who stops it starts one of its own."""
+    with ClamAvServer() as server:
         yield server
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that what the tests start is installed: RabbitMQ (with Erlang), PostgreSQL, and the
-# programs curl, strace and setpriv.
+# Makes sure that what the tests start is installed: RabbitMQ (with Erlang), PostgreSQL, ClamAV,
+# and the programs curl, strace and setpriv.
 #
 # Idempotent: one line when everything is there. When something is missing it is installed with
 # apt-get if we are root on a Debian-like system; otherwise the script says what to install and
@@ -33,6 +33,10 @@ find_missing() {
     if ! have_postgres; then
         missing+=("PostgreSQL server programs (initdb, postgres)")
         packages+=(postgresql)
+    fi
+    if ! command -v clamd >/dev/null 2>&1 && [ ! -x /usr/sbin/clamd ]; then
+        missing+=("ClamAV scanner (clamd)")
+        packages+=(clamav-daemon)
     fi
     local program
     for program in curl strace setpriv; do

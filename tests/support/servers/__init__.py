@@ -1,4 +1,4 @@
-"""Real servers for the tests: PostgreSQL, RabbitMQ and a TCP proxy that misbehaves on demand.
+"""Real servers for the tests: PostgreSQL, RabbitMQ, ClamAV, and a TCP proxy to misbehave.
 
 Everything is usable from pytest fixtures and from plain scripts alike::
 
@@ -9,6 +9,7 @@ Servers run in temporary folders, on loopback, on free ports, and are ended by t
 is left over when a test run is interrupted (even by SIGKILL) is ended by :mod:`.janitor`.
 """
 
+from tests.support.servers.clamav import EICAR, THREAT, ClamAvServer
 from tests.support.servers.flaky_proxy import FlakyProxy
 from tests.support.servers.postgres import Postgres
 from tests.support.servers.processes import (
@@ -24,7 +25,10 @@ from tests.support.servers.processes import (
 from tests.support.servers.rabbitmq import RabbitMq
 
 __all__ = [
+    "EICAR",
+    "THREAT",
     "Child",
+    "ClamAvServer",
     "Finished",
     "FlakyProxy",
     "Postgres",
