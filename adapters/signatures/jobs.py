@@ -21,6 +21,8 @@ _LENGTH = struct.Struct(">I")
 MAX_ANSWER = 4 * 1024 * 1024
 #: The index under which the XML signature is answered for.
 XML = -1
+#: Said once, when a process is there and has loaded what it needs.
+READY = -3
 #: Said once all files lie open: from then on each answer is one file's work.
 OPENED = -2
 

@@ -20,6 +20,8 @@ from adapters.signatures.jobs import Job, answer_length, packed
 from adapters.signatures.worker import EXIT_MEMORY
 from envelopes.signature_facts import Reason
 
+#: Seconds that a process may take to load what it needs.
+_START_SECONDS = 60.0
 #: What of our environment a worker is given.
 _ENVIRONMENT = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT")
 
@@ -76,7 +78,15 @@ class Worker:
             env=environment,
             limit=1024 * 1024,
         )
-        return cls(process, limits)
+        worker = cls(process, limits)
+        try:
+            await worker._answer(_START_SECONDS)
+        except WorkerFailed as failure:
+            raise OSError(f"a verifying process did not start: {failure}") from failure
+        except BaseException:
+            worker.kill()
+            raise
+        return worker
 
     @property
     def pid(self) -> int:
@@ -98,7 +108,7 @@ class Worker:
         self.jobs += 1
         await self._send(packed(job))
         while True:
-            yield await self._answer()
+            yield await self._answer(self._limits.seconds)
 
     async def _send(self, data: bytes) -> None:
         stdin = self._process.stdin
@@ -111,12 +121,12 @@ class Worker:
         except (TimeoutError, OSError) as error:
             raise await self._failed(error) from error
 
-    async def _answer(self) -> dict[str, Any]:
+    async def _answer(self, seconds: float) -> dict[str, Any]:
         stdout = self._process.stdout
         if stdout is None:
             raise AssertionError("the worker was started with pipes")
         try:
-            async with asyncio.timeout(self._limits.seconds):
+            async with asyncio.timeout(seconds):
                 length = answer_length(await stdout.readexactly(4))
                 answer = json.loads(await stdout.readexactly(length))
                 return dict(answer)

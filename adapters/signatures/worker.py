@@ -22,7 +22,7 @@ from typing import BinaryIO, cast
 
 from asn1crypto import x509
 
-from adapters.signatures.jobs import OPENED, XML, Job, Setup, read_request, write_answer
+from adapters.signatures.jobs import OPENED, READY, XML, Job, Setup, read_request, write_answer
 from adapters.signatures.pdf import PdfCheck, check_pdf, with_signer
 from adapters.trust.judge import Evidence, Judge, Purpose
 from adapters.trust.material import TrustMaterial, TrustPolicy
@@ -184,6 +184,7 @@ def main() -> None:
     # Nothing that a library prints may mix with the answers.
     os.dup2(2, 1)
     judge = Judge(TrustMaterial(), TrustPolicy())
+    write_answer(answers, READY, {})
     while (request := read_request(requests)) is not None:
         if isinstance(request, Setup):
             judge = Judge(request.material, request.policy)

@@ -186,3 +186,15 @@ def _written(writer: IncrementalPdfFileWriter) -> bytes:
     out = io.BytesIO()
     writer.write(out)
     return out.getvalue()
+
+
+def time_bomb(entries: int) -> bytes:
+    """A PDF of one empty page tree and a cross-reference table that takes for ever to read."""
+    body = (
+        b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n"
+        b"2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\n"
+    )
+    table = b"xref\n0 %d\n0000000000 65535 f \n" % (entries + 1)
+    table += b"0000000009 00000 n \n" * entries
+    tail = b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
+    return body + table + tail % (entries + 1, len(body))

@@ -23,7 +23,7 @@ from tests.support.signature_cases_xml import XML_CASES
 CASES = [*PDF_CASES, *XML_CASES]
 
 
-class _Fixed:
+class Fixed:
     """One material for every profile."""
 
     def __init__(self, material: TrustMaterial) -> None:
@@ -56,7 +56,7 @@ async def look(case: Case, inspectors: dict[str, SignatureInspector], folder: Pa
     inspector = inspectors.get(key)
     if inspector is None:
         inspector = inspectors[key] = SignatureInspector(
-            _Fixed(material),
+            Fixed(material),
             WorkerLimits(workers=1, seconds=20),
             policies={"national": case.policy},
             folder=folder,

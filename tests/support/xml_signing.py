@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -75,6 +76,31 @@ def sign(package: bytes, by: Credential, form: Form = Form(), **changes: object)
     value = _value(canonical_part(info, form.info_canonical), by, form)
     signature.find(f"{{{DS}}}SignatureValue").text = base64.b64encode(value).decode()
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
+
+
+def sign_large(path: Path, package: bytes, content: bytes, times: int, by: Credential) -> None:
+    """Write a signed package to `path` whose one file is `content` (base64) `times` over.
+
+    `package` is one with a file whose base64 is ``QUJD``.
+    """
+    token = "QUJD"
+    root = etree.fromstring(package)
+    before, after = canonical(root.getroottree(), C14N).split(f">{token}<".encode())
+    digest = hashlib.sha256(before + b">")
+    for _ in range(times):
+        digest.update(content)
+    digest.update(b"<" + after)
+    signature = _signature(digest.digest(), by, Form())
+    root.find("{*}edXMLEnvelope/{*}edXMLHeader").append(signature)
+    info = signature.find(f"{{{DS}}}SignedInfo")
+    value = _value(canonical_part(info, C14N), by, Form())
+    signature.find(f"{{{DS}}}SignatureValue").text = base64.b64encode(value).decode()
+    before, after = etree.tostring(root, encoding="UTF-8").split(f">{token}<".encode())
+    with path.open("wb") as file:
+        file.write(before + b">")
+        for _ in range(times):
+            file.write(content)
+        file.write(b"<" + after)
 
 
 def canonical(tree: etree._ElementTree, form: str) -> bytes:
