@@ -306,8 +306,8 @@ _FILE_RULES = (
                 "ContentId {found} is used twice ({element}); expected {allowed}.",
             ),
             "appendixes": Sentence(
-                "văn bản kê {found} phụ lục nhưng chỉ kèm {files} tệp; cần {allowed}.",
-                "the document lists {found} appendixes but carries {files} files; "
+                "văn bản kê {found} phụ lục ở {element} nhưng chỉ kèm {files} tệp; cần {allowed}.",
+                "the document lists {found} appendixes in {element} but carries {files} files; "
                 "expected {allowed}.",
             ),
             "pages": Sentence(

@@ -12,13 +12,13 @@ import unicodedata
 
 from envelopes.rules.facts import TextEncoding
 
-#: Latin-1 characters that stand for Vietnamese letters in TCVN3 and never occur in Unicode ones,
-#: next to a letter: "Céng hßa x· héi", "ViÖt Nam", "®éc lËp".
+#: Signs that stand for letters in TCVN3, next to a letter, and capitals inside words: "x· héi",
+#: "ViÖt", "®éc lËp". No word of any language that is written in Latin letters has them.
 _TCVN3 = re.compile(
     "(?<=[A-Za-z])[\u00b5\u00b8\u00b6\u00b7\u00b9\u00a8\u00a9\u00aa\u00ab\u00ac\u00ae\u00bb\u00bc"
-    "\u00bd\u00be\u00c6\u00c7\u00cb\u00ce\u00cf\u00d1\u00d6\u00d7\u00d8\u00dc\u00de\u00df\u00e6"
-    "\u00e7\u00eb\u00ee\u00ef\u00f1\u00f6\u00f7\u00f8\u00fb\u00fe]"
+    "\u00bd\u00be\u00d7\u00f7]"
     "|[\u00a7\u00a8\u00a9\u00aa\u00ab\u00ac\u00ae](?=[A-Za-z\u00b5-\u00ff])"
+    "|(?<=[a-z])[\u00c0-\u00de]"
 )
 #: VNI writes a vowel and its accents as two letters: "Coäng hoøa xaõ hoäi", "Vieät Nam", "ñoäc".
 _VNI = re.compile(

@@ -11,9 +11,17 @@ _HEADER = names.MESSAGE_HEADER
 _BUSINESS = f"{names.TRACE_HEADER_LIST}/{names.BUSINESS}"
 
 
-def header_texts(package: Package) -> Iterator[tuple[str, str]]:
-    """Every text that a clerk writes, with its path; empty ones are left out."""
-    texts = _of_report(package) if isinstance(package, StatusReport) else _of_document(package)
+def header_texts(package: Package, *, names_too: bool = True) -> Iterator[tuple[str, str]]:
+    """Every text that a clerk writes, with its path; empty ones are left out.
+
+    `names_too`: also the names of agencies, of which a circular has thousands.
+    """
+    if isinstance(package, StatusReport):
+        texts = [(f"{_HEADER}/{names.DESCRIPTION}", package.description)]
+    else:
+        texts = list(_of_document(package))
+    if names_too:
+        texts += _agencies(package)
     return ((element, text) for element, text in texts if text)
 
 
@@ -34,15 +42,14 @@ def code_texts(package: Package) -> Iterator[tuple[str, str]]:
             yield f"{_HEADER}/{names.OTHER_INFO}/{names.REFERENCE_CODES}[{number}]", code
 
 
-def _of_report(report: StatusReport) -> Iterator[tuple[str, str]]:
-    yield f"{_HEADER}/{names.FROM}/{names.ORGAN_NAME}", report.sender.organ_name
-    yield f"{_HEADER}/{names.DESCRIPTION}", report.description
+def _agencies(package: Package) -> Iterator[tuple[str, str]]:
+    yield f"{_HEADER}/{names.FROM}/{names.ORGAN_NAME}", package.sender.organ_name
+    if isinstance(package, Document):
+        for number, party in enumerate(package.recipients, 1):
+            yield f"{_HEADER}/{names.TO}[{number}]/{names.ORGAN_NAME}", party.organ_name
 
 
 def _of_document(document: Document) -> Iterator[tuple[str, str]]:
-    yield f"{_HEADER}/{names.FROM}/{names.ORGAN_NAME}", document.sender.organ_name
-    for number, party in enumerate(document.recipients, 1):
-        yield f"{_HEADER}/{names.TO}[{number}]/{names.ORGAN_NAME}", party.organ_name
     yield f"{_HEADER}/{names.PROMULGATION_INFO}/{names.PLACE}", document.place
     yield f"{_HEADER}/{names.DOCUMENT_TYPE}/{names.TYPE_NAME}", document.document_type.type_name
     yield f"{_HEADER}/{names.SUBJECT}", document.subject

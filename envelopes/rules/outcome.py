@@ -50,6 +50,10 @@ class Missing(Enum):
     TEXT = Bilingual(
         "không đọc được chữ bên trong tệp này", "the text inside this file cannot be read here"
     )
+    LENGTH = Bilingual(
+        "phần đầu gói tin quá dài, chỉ xét phần đầu tiên",
+        "the header is too long, only its beginning was judged",
+    )
     OWNER = Bilingual(
         "chứng thư không nêu mã cơ quan và chưa được đăng ký",
         "the certificate names no agency code and is not registered",

@@ -37,6 +37,8 @@ _JOINED = {
     "tuyệtmật": ABSOLUTE_SECRET,
     "tuyetmat": ABSOLUTE_SECRET,
 }
+#: How many characters around a mark are looked at.
+_NEAR = 64
 #: What a mark may be set apart by.
 _OPENING, _CLOSING = "([{<«“\"'*", ")]}>»”\"'*"
 _APART = frozenset(":;-–—|/.,*_=~•·")
@@ -106,9 +108,10 @@ def in_page(text: str) -> str:
 
 
 def _line_mark(words: list[str]) -> str:
-    for label in (["độ"], ["độ", "mật"], ["mức", "độ", "mật"]):
+    for label in (["mức", "độ", "mật"], ["độ", "mật"], ["độ"]):
         if words[: len(label)] == label and len(words) > len(label):
             words = words[len(label) :]
+            break
     if len(words) == 1 and words[0] in _JOINED:
         return _JOINED[words[0]]
     return {
@@ -168,6 +171,12 @@ def _first_mark(text: str, *, bare_apart: bool) -> str:
     return ""
 
 
+def _around(plain: str, start: int, end: int) -> tuple[str, str]:
+    """What stands before and after, as far as it matters: a long text must not be copied."""
+    before = plain[max(0, start - _NEAR) : start]
+    return before.rstrip(), plain[end : end + _NEAR].lstrip()
+
+
 def _adjoin(plain: str, end: int, start: int) -> bool:
     """Whether only blanks and light separators stand between two words."""
     return not plain[end:start].strip(" _-.*")
@@ -175,7 +184,7 @@ def _adjoin(plain: str, end: int, start: int) -> bool:
 
 def _set_apart(plain: str, start: int, end: int, *, bracketed_only: bool) -> bool:
     """Whether the mark is all there is, in brackets, or set apart at the text's begin or end."""
-    before, after = plain[:start].rstrip(), plain[end:].lstrip()
+    before, after = _around(plain, start, end)
     if before[-1:] in tuple(_OPENING) and after[:1] in tuple(_CLOSING):
         return bool(before and after)
     if not before.strip(_OPENING + "".join(_APART)) and not after.strip(
@@ -184,14 +193,14 @@ def _set_apart(plain: str, start: int, end: int, *, bracketed_only: bool) -> boo
         return True
     if bracketed_only:
         return False
-    at_begin = not before.strip(_OPENING + "* ") and after[:1] in _APART and after[:1] != ","
-    at_end = not after.strip(_CLOSING + ".*! ") and before[-1:] in _APART and before[-1:] != "/"
+    at_begin = not before.strip(_OPENING + "* ") and after[:1] in _APART - {","}
+    at_end = not after.strip(_CLOSING + ".*! ") and before[-1:] in _APART - {"/", ","}
     return at_begin or at_end
 
 
 def _qualifies(plain: str, start: int, end: int, about: bool, shouted: bool) -> bool:
     """Whether "mật" is the value of a label or says what kind of document this is."""
-    before, after = plain[:start].rstrip(), plain[end:].lstrip()
+    before, after = _around(plain, start, end)
     if before.endswith(":") and any(before[:-1].rstrip().endswith(name) for name in _LABELS):
         return True
     if about or shouted:
@@ -210,6 +219,8 @@ def _shouted(text: str) -> bool:
     for number, word in enumerate(words):
         if word == "MẬT":
             near = words[max(0, number - 1) : number] + words[number + 1 : number + 2]
-            if not any(other.isupper() and len(other) > 1 for other in near):
+            # A capital before it, other than the text's first: somebody's name.
+            named = number > 1 and words[number - 1][0].isupper()
+            if not named and not any(other.isupper() and len(other) > 1 for other in near):
                 return True
     return False
