@@ -1,0 +1,300 @@
+"""Two gateways on two machines: they share PostgreSQL, RabbitMQ and a bucket, and no folder.
+
+The bucket is reached through a proxy, so that it can be taken away and come back with everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from http.client import IncompleteRead
+
+import pytest
+
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry, new_id
+from tests.acceptance.test_processes import proxied
+from tests.support import packages
+from tests.support.agency_client import LOST, Answer
+from tests.support.s3_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
+from tests.support.servers import FlakyProxy, wait_until
+from tests.support.servers.flaky_proxy import Direction
+from tests.support.servers.processes import temporary_folder
+from tests.support.service import SERVE, open_site
+
+MIB = 1024 * 1024
+#: What a store that is cut off costs is bounded; far less than a client's patience.
+PATIENCE = 30.0
+
+
+@dataclass
+class TwoMachines:
+    """The machines, the way to their bucket, and how to tell it things."""
+
+    here: Ministry
+    there: Ministry
+    proxy: FlakyProxy
+    tell: Callable[[Callable[[], None]], None]
+    server: S3Server
+    bucket: str
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+
+    def both(self) -> tuple[Ministry, Ministry]:
+        """Here and there."""
+        return self.here, self.there
+
+    def stored(self) -> list[str]:
+        """Names of stored objects."""
+        return [key for key in self.server.keys(self.bucket) if "readiness" not in key]
+
+    def cut(self) -> None:
+        """The bucket is out of reach, for both."""
+        self.tell(self.proxy.cut)
+
+    def cut_in_the_middle(self, of: Callable[[], Answer], direction: Direction) -> Future[Answer]:
+        """Begin something slowly, and take the bucket away after some megabytes of it."""
+        before = self.proxy.forwarded[direction]
+        self.tell(lambda: self.proxy.slow(0.005))
+        future = self.threads.submit(of)
+        enough = before + 10 * MIB
+        wait_until(lambda: self.proxy.forwarded[direction] > enough, 20, "some megabytes")
+        assert not future.done()
+        self.cut()
+        return future
+
+    def heal(self) -> None:
+        """The bucket is back."""
+        self.tell(self.proxy.heal)
+        for one in self.both():
+            wait_until(one.gateway.ready, 15, "a gateway that has its bucket back")
+
+
+@pytest.fixture(scope="module")
+def machines(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
+) -> Iterator[TwoMachines]:
+    """Both machines running, with the agencies of `AGENCIES`."""
+    bucket = s3_server.create_bucket()
+    folder = tmp_path_factory.mktemp("shared")
+    with open_site("production", folder / "here", request) as site, proxied(s3_server.port) as way:
+        site.connect(**AGENCIES)
+        proxy, tell = way
+        settings = {
+            "payload_url": f"s3://{bucket}/lienthong/test",
+            "payload_s3_endpoint": f"http://127.0.0.1:{proxy.port}",
+            "payload_s3_region": REGION,
+            "payload_s3_access_key_id": ACCESS_KEY_ID,
+            "payload_s3_secret_access_key": SECRET_ACCESS_KEY,
+            "relay_claim_seconds": 2,
+        }
+        other = replace(site, folder=folder / "there")
+        other.folder.mkdir()
+        # `processes` is one list for both, so the site ends all of them.
+        ministries = [Ministry(one, one.gateway(**settings).start()) for one in (site, other)]
+        yield TwoMachines(*ministries, proxy, tell, s3_server, bucket)
+        for one in ministries:
+            assert one.gateway.stop() == 0
+            log = one.gateway.log.read_text(errors="replace")
+            assert '.bug"' not in log
+            assert SECRET_ACCESS_KEY not in log
+
+
+@pytest.fixture
+def two(machines: TwoMachines) -> Iterator[TwoMachines]:
+    """Both machines; afterwards the bucket is there and nothing is left in their folders."""
+    yield machines
+    machines.heal()
+    for one in machines.both():
+        assert list(one.site.incoming.iterdir()) == []
+    machines.here.empty_inboxes()
+
+
+def document(size: int) -> bytes:
+    """A document with an attachment of about this size."""
+    files = [packages.File("công văn.pdf", packages.pdf("văn bản", size))]
+    return packages.document(SENDER, (NGHE_AN,), new_id(), files=files)
+
+
+def try_once(ministry: Ministry, content: bytes) -> Answer:
+    """One try of handing in, whatever comes."""
+    headers = {"Content-Type": "application/xml"}
+    return ministry.sender.once("POST", "/v1/packages", content, headers, timeout=PATIENCE)
+
+
+def told_to_try_again(answer: Answer) -> None:
+    """A 503 that names what is away and when to try again, and is no acceptance."""
+    assert (answer.status, answer.json["code"]) == (503, "try-again"), answer
+    assert answer.json["cause"] == "payloads"
+    assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB, 24 * MIB])
+def test_handed_in_here_fetched_there(two: TwoMachines, size: int) -> None:
+    """The other machine hands out the same bytes, small, in blocks, and stored in parts."""
+    content = document(size)
+    answer = two.here.sender.submit(content)
+    assert answer.status == 202, answer
+    line = two.there.offered("nghe_an", answer.json["id"])
+    for one in (two.there, two.here):
+        got = one.nghe_an.fetch(line["id"])
+        assert got.body == content
+        assert got.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+        assert int(got.headers["content-length"]) == len(content)
+    assert [key for key in two.stored() if hashlib.sha256(content).hexdigest() in key]
+    again = two.there.sender.submit(content)
+    assert (again.status, again.json["id"]) == (200, answer.json["id"])
+
+
+def test_accepted_and_killed(two: TwoMachines) -> None:
+    """The machine that said 202 is gone the next moment: the other one has the package."""
+    content = document(9 * MIB)
+    answer = two.here.sender.submit(content)
+    two.here.gateway.kill()
+    assert answer.status == 202, answer
+    line = two.there.offered("nghe_an", answer.json["id"], deadline=30)
+    assert two.there.nghe_an.fetch(line["id"]).body == content
+    two.here.gateway.start()
+
+
+def test_without_the_bucket_nothing_is_accepted_and_nothing_lost(two: TwoMachines) -> None:
+    """503 that says to try again, and readiness that says why; the same package goes in later."""
+    contents = {size: document(size) for size in (1000, 10 * MIB)}
+    before = two.stored()
+    two.cut()
+    for ministry in two.both():
+        for content in contents.values():
+            told_to_try_again(try_once(ministry, content))
+    wait_until(lambda: not two.here.gateway.ready(), 10, "readiness to notice")
+    ready = two.here.sender.once("GET", "/readyz", timeout=PATIENCE)
+    assert ready.status == 503
+    assert ready.json["parts"]["payloads"]["ok"] is False
+    assert "S3 put" in ready.json["parts"]["payloads"]["detail"]
+    assert ready.json["parts"]["database"]["ok"] is True
+    two.heal()
+    assert two.stored() == before
+    for content in contents.values():
+        answer = two.here.sender.submit(content)
+        # Not 200: what was answered with 503 had not been recorded.
+        assert answer.status == 202, answer
+        line = two.there.offered("nghe_an", answer.json["id"])
+        assert two.there.nghe_an.fetch(line["id"]).body == content
+
+
+def test_lost_in_the_middle_of_an_upload(two: TwoMachines) -> None:
+    """Cut off after some megabytes: 503, no half payload, and the whole one afterwards."""
+    content = document(20 * MIB)
+    before = two.stored()
+    told = two.cut_in_the_middle(lambda: try_once(two.here, content), "up")
+    told_to_try_again(told.result(PATIENCE))
+    assert two.stored() == before
+    two.heal()
+    answer = two.there.sender.submit(content)
+    assert answer.status == 202, answer
+    line = two.here.offered("nghe_an", answer.json["id"])
+    assert two.here.nghe_an.fetch(line["id"]).body == content
+
+
+def test_a_short_interruption_is_bridged(two: TwoMachines) -> None:
+    """Connections that are reset in the middle, both ways: tried again, and nobody notices."""
+    content = document(20 * MIB)
+    two.tell(lambda: two.proxy.cut_after(9 * MIB, "up"))
+    answer = try_once(two.here, content)
+    assert answer.status == 202, answer
+    line = two.there.offered("nghe_an", answer.json["id"])
+    two.tell(lambda: two.proxy.cut_after(9 * MIB, "down"))
+    assert two.there.nghe_an.fetch(line["id"]).body == content
+
+
+def test_lost_while_fetching(two: TwoMachines) -> None:
+    """Away: 503. Lost in the middle: a connection that ends too early, never a whole answer."""
+    content = document(20 * MIB)
+    answer = two.here.sender.submit(content)
+    line = two.there.offered("nghe_an", answer.json["id"])
+    path = f"/v1/packages/{line['packageId']}/content"
+    two.cut()
+    told_to_try_again(two.there.nghe_an.once("GET", path, timeout=PATIENCE))
+    two.heal()
+    fetching = two.cut_in_the_middle(lambda: two.there.nghe_an.once("GET", path), "down")
+    with pytest.raises((IncompleteRead, *LOST)):
+        fetching.result(PATIENCE)
+    two.heal()
+    assert two.there.nghe_an.fetch(line["id"]).body == content
+
+
+def test_what_was_lost_in_the_bucket_is_said(two: TwoMachines) -> None:
+    """A recorded package without its bytes, or with others: 500 for the operator, never a body."""
+    content = document(1000)
+    answer = two.here.sender.submit(content)
+    line = two.here.offered("nghe_an", answer.json["id"])
+    [key] = [key for key in two.stored() if hashlib.sha256(content).hexdigest() in key]
+    two.server.write(two.bucket, key, content[:-1] + b" ")
+    damaged = two.there.nghe_an.fetch(line["id"])
+    assert (damaged.status, damaged.json["code"]) == (500, "payload-missing")
+    two.server.delete(two.bucket, key)
+    for one in two.both():
+        missing = one.nghe_an.fetch(line["id"])
+        assert (missing.status, missing.json["code"]) == (500, "payload-missing")
+    two.server.write(two.bucket, key, content)
+    assert two.there.nghe_an.fetch(line["id"]).body == content
+
+
+def test_a_bucket_that_comes_and_goes_under_load(two: TwoMachines) -> None:
+    """Four senders at two machines while the bucket goes away and returns: all accepted arrive."""
+    two.here.empty_inboxes()
+    accepted: dict[str, bytes] = {}
+    strange: list[object] = []
+    stop = threading.Event()
+
+    def hand_in(ministry: Ministry) -> None:
+        while not stop.is_set():
+            content = packages.document(SENDER, (NGHE_AN,), new_id())
+            answer = try_once(ministry, content)
+            if answer.status == 202:
+                accepted[answer.json["id"]] = content
+            elif answer.status not in (429, 503):
+                strange.append(answer)
+
+    threads = [threading.Thread(target=hand_in, args=(one,)) for one in two.both() * 2]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        reached = len(accepted) + 10
+        wait_until(lambda wanted=reached: len(accepted) >= wanted, 30, "accepted packages")  # type: ignore[misc]
+        two.cut()
+        wait_until(lambda: not two.here.gateway.ready(), 10, "readiness to notice")
+        two.heal()
+    stop.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+    assert strange == []
+    got = two.there.nghe_an.receive(len(accepted))
+    assert sorted(got.values()) == sorted(accepted.values())
+
+
+def test_a_read_only_folder_is_not_ready(request: pytest.FixtureRequest) -> None:
+    """A data folder that cannot be written to: not ready, with the reason; and ready again."""
+    # Below the folders of pytest only root may go.
+    folder = temporary_folder("read-only")
+    folder.chmod(0o755)
+    with open_site("embedded", folder / "site", request) as site:
+        site.connect(**AGENCIES)
+        # Root may write anywhere, so the gateway runs as somebody else.
+        for path in (site.folder, site.data, *site.data.rglob("*")):
+            path.chmod(0o777)
+        somebody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        gateway = site.gateway(command=(*somebody, *SERVE)).start()
+        ministry = Ministry(site, gateway)
+        site.incoming.chmod(0o777)
+        ministry.send()
+        site.incoming.chmod(0o555)
+        wait_until(lambda: not gateway.ready(), 10, "readiness to notice")
+        told = ministry.sender.once("GET", "/readyz")
+        assert told.status == 503
+        part = told.json["parts"]["payloads"]
+        assert part["ok"] is False and "cannot be written to" in part["detail"]
+        site.incoming.chmod(0o777)
+        wait_until(gateway.ready, 10, "readiness to notice")
+        ministry.send()
