@@ -21,6 +21,8 @@ from sqlalchemy.pool import StaticPool
 #: The first SQLite in which two writers cannot corrupt a WAL database by resetting the log.
 WAL_SAFE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
+#: Connections of one process to PostgreSQL. They are kept: opening one costs more than a document.
+CONNECTIONS = 20
 
 
 class DatabaseProblem(Exception):
@@ -66,11 +68,9 @@ def postgresql_engine(url: URL) -> AsyncEngine:
     """An engine for PostgreSQL; opens nothing yet."""
     return create_async_engine(
         url,
-        # Kept once opened: opening one costs more than ten documents. The last one used is lent
-        # first, so that a quiet process keeps few of them warm.
-        pool_size=20,
-        max_overflow=0,
-        pool_use_lifo=True,
+        # Those that `postgresql` keeps, and a few for migrations and health checks.
+        pool_size=CONNECTIONS,
+        max_overflow=5,
         pool_timeout=10,
         connect_args={
             "timeout": 10,

@@ -3,9 +3,10 @@
 A caller that is cancelled does not cancel its transaction: a half-cancelled one may be handed back
 to the pool still open (reliability 4, sqlalchemy#13381).
 
-Transactions are begun and ended here, on asyncpg's connection; SQLAlchemy's pool lends it in
-autocommit mode, so statements of Core run in the same transaction. That saves a third of a small
-transaction's time, and lets `run` talk to the driver directly (`adapters.database.prepared`).
+Transactions are begun and ended here, on asyncpg's connections, which stay checked out of
+SQLAlchemy's pool in autocommit mode; so statements of Core run in the same transaction, and `run`
+talks to the driver directly (`adapters.database.prepared`). Checking a connection out for each
+transaction cost as much as the transaction.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from adapters.database.engine import CONNECTIONS
 from adapters.database.migrate import SchemaState, look, upgrade
 from adapters.database.prepared import Prepared
 from adapters.database.store import SqlDatabase, Work
 from adapters.database.transaction import SqlTransaction
 
 T = TypeVar("T")
+
+#: Seconds that a transaction waits for a connection.
+WAIT = 10.0
 
 _BEGIN = "BEGIN"
 #: One snapshot for all statements, and the server refuses to change anything.
@@ -38,35 +43,95 @@ _OF_THE_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 
 
 class _Direct:
-    """A connection in a transaction, for statements of Core and prepared ones."""
+    """A connection of ours, for statements of Core and prepared ones."""
 
     def __init__(self, connection: AsyncConnection, driver: asyncpg.Connection) -> None:
-        self._connection = connection
-        self._driver = driver
+        self.connection = connection
+        self.driver = driver
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be done on it any more."""
+        return bool(self.driver.is_closed()) or self.connection.invalidated
+
+    async def rolled_back(self) -> bool:
+        """End what was begun; whether that is sure."""
+        with suppress(Exception):  # the caller hears of what went wrong before
+            if self.driver.is_in_transaction():
+                await self.driver.execute("ROLLBACK")
+            return not self.driver.is_in_transaction()
+        return False
 
     @property
     def dialect(self) -> Dialect:
         """PostgreSQL's."""
-        return self._connection.dialect
+        return self.connection.dialect
 
     async def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
         """Run a statement of Core."""
-        result: CursorResult[Any] = await self._connection.execute(statement, parameters)
+        result: CursorResult[Any] = await self.connection.execute(statement, parameters)
         return result
 
     async def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `Runs`."""
         compiled = prepared.on(self.dialect)
-        found = await self._driver.fetch(compiled.sql, *compiled.bind(parameters))
+        found = await self.driver.fetch(compiled.sql, *compiled.bind(parameters))
         return [compiled.row(row) for row in found]
 
     async def run_many(self, prepared: Prepared, sets: Sequence[Mapping[str, Any]]) -> None:
         """See `Runs`. All sets travel together."""
         compiled = prepared.on(self.dialect)
         if len(sets) == 1:
-            await self._driver.fetch(compiled.sql, *compiled.bind(sets[0]))
+            await self.driver.fetch(compiled.sql, *compiled.bind(sets[0]))
         else:
-            await self._driver.executemany(compiled.sql, [compiled.bind(one) for one in sets])
+            await self.driver.executemany(compiled.sql, [compiled.bind(one) for one in sets])
+
+
+class _Lender:
+    """Open connections, the last one used first; waits when `CONNECTIONS` are lent."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._places = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[_Direct] = []
+
+    async def take(self) -> _Direct:
+        """A connection that is open as far as is known. Raises what the driver raises."""
+        async with asyncio.timeout(WAIT):
+            await self._places.acquire()
+        try:
+            while self._idle:
+                known = self._idle.pop()
+                if not known.lost:
+                    return known
+                await _throw_away(known)
+            connection = await self._engine.connect()
+            raw = await connection.get_raw_connection()
+            return _Direct(connection, cast("asyncpg.Connection", raw.driver_connection))
+        except BaseException:
+            self._places.release()
+            raise
+
+    async def give_back(self, lent: _Direct, *, keep: bool = True) -> None:
+        """Take it back; without `keep` nobody gets it again."""
+        try:
+            if keep:
+                self._idle.append(lent)
+            else:
+                await _throw_away(lent)
+        finally:
+            self._places.release()
+
+    async def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            await self._idle.pop().connection.close()
+
+
+async def _throw_away(lent: _Direct) -> None:
+    if not lent.connection.invalidated:
+        await lent.connection.invalidate()
+    await lent.connection.close()
 
 
 class PostgresqlDatabase(SqlDatabase):
@@ -74,7 +139,7 @@ class PostgresqlDatabase(SqlDatabase):
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._lends = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._lender = _Lender(engine)
         self._running: set[asyncio.Task[Any]] = set()
 
     async def _write(self, work: Work[T]) -> T:
@@ -91,24 +156,25 @@ class PostgresqlDatabase(SqlDatabase):
         return await asyncio.shield(task)
 
     async def _transaction(self, begin: str, work: Work[T]) -> T:
-        async with self._lends.connect() as connection:
-            driver = await _driver_of(connection)
-            try:
-                await driver.execute(begin)
-                transaction = SqlTransaction(_Direct(connection, driver), self.fan_out)
-                result = await work(transaction)
-                await transaction.flush()
-                ended = await driver.execute("COMMIT")
-                if ended != "COMMIT":
-                    # What a transaction gets that went on after one of its statements failed.
-                    raise AssertionError(f"the transaction ended with {ended}")
-            except BaseException as error:
-                lost = driver.is_closed() or isinstance(error, _LOST)
-                await _undo(connection, driver, lost)
-                if isinstance(error, _OF_THE_DRIVER):
-                    raise _as_sqlalchemy(error, lost) from error
-                raise
-            return result
+        lent = await self._lender.take()
+        try:
+            await lent.driver.execute(begin)
+            transaction = SqlTransaction(lent, self.fan_out)
+            result = await work(transaction)
+            await transaction.flush()
+            ended = await lent.driver.execute("COMMIT")
+            if ended != "COMMIT":
+                # What a transaction gets that went on after one of its statements failed.
+                raise AssertionError(f"the transaction ended with {ended}")
+        except BaseException as error:
+            lost = lent.lost or isinstance(error, _LOST)
+            clean = not lost and await lent.rolled_back()
+            await self._lender.give_back(lent, keep=clean)
+            if isinstance(error, _OF_THE_DRIVER):
+                raise _as_sqlalchemy(error, lost) from error
+            raise
+        await self._lender.give_back(lent)
+        return result
 
     async def migrate(self) -> SchemaState:
         """See the base."""
@@ -131,6 +197,7 @@ class PostgresqlDatabase(SqlDatabase):
     async def close(self) -> None:
         """See the base."""
         await asyncio.gather(*self._running, return_exceptions=True)
+        await self._lender.close()
         await self._engine.dispose()
 
 
@@ -138,29 +205,6 @@ def _looked_at(task: asyncio.Task[Any]) -> None:
     """A caller that has gone was answered already; asyncio need not complain of the outcome."""
     if not task.cancelled():
         task.exception()
-
-
-async def _driver_of(connection: AsyncConnection) -> asyncpg.Connection:
-    """asyncpg's connection; a fresh one when the pool lent one that the server has closed."""
-    lent = await connection.get_raw_connection()
-    driver = cast("asyncpg.Connection", lent.driver_connection)
-    if driver.is_closed():
-        await connection.invalidate()
-        lent = await connection.get_raw_connection()
-        driver = cast("asyncpg.Connection", lent.driver_connection)
-    return driver
-
-
-async def _undo(connection: AsyncConnection, driver: asyncpg.Connection, lost: bool) -> None:
-    """Roll back; a connection on which that is not sure never goes back to the pool."""
-    clean = False
-    if not lost:
-        with suppress(Exception):  # the caller hears of what went wrong before
-            if driver.is_in_transaction():
-                await driver.execute("ROLLBACK")
-            clean = not driver.is_in_transaction()
-    if not clean and not connection.invalidated:
-        await connection.invalidate()
 
 
 def _as_sqlalchemy(error: Exception, connection_lost: bool) -> DBAPIError:
