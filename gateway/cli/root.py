@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "rules": "gateway.cli.rules:rules",
     "agencies": "gateway.cli.agencies:agencies",
     "connections": "gateway.cli.connections:connections",
+    "axis": "gateway.cli.axis:axis",
     "send": "gateway.cli.send:send",
     "inbox": "gateway.cli.inbox:inbox",
     "fetch": "gateway.cli.inbox:fetch",
@@ -31,11 +32,13 @@ COMMANDS: Mapping[str, str] = {
     "deliveries": "gateway.cli.deliveries:deliveries",
     "callbacks": "gateway.cli.callbacks:callbacks",
     "calendar": "gateway.cli.calendar:calendar",
+    "trust": "gateway.cli.trust:trust",
     "config": "gateway.cli.config:config",
     "status": "gateway.cli.status:status",
     "verify-events": "gateway.cli.verify:verify_events",
     "database": "gateway.cli.database:database",
     "demo": "gateway.cli.demo:demo",
+    "simulate": "gateway.cli.simulate:simulate",
 }
 
 
