@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,9 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from routing.ports import PayloadMissing, PayloadsUnavailable
+
+#: How S3 servers name what is wrong.
+_SAID = re.compile(r"<Code>(\w{1,60})</Code>")
 
 #: Told the kind of a call, its outcome (done, missing, unavailable) and its seconds.
 Observe = Callable[[str, str, float], None]
@@ -113,6 +117,11 @@ def open_store(options: S3Options) -> S3Store:
 
 
 def _short(error: BaseException) -> str:
-    """The first line: what follows repeats it with the library's insides."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]
+    """What the server calls it, and the first line: the rest repeats it with the library's insides.
+
+    An address of ours stands there, never a credential.
+    """
+    text = str(error).strip()
+    said = _SAID.search(text)
+    first = text.partition("\n")[0].partition(": <?xml")[0] or type(error).__name__
+    return f"{said[1]}: {first}"[:300] if said else first[:300]

@@ -7,6 +7,7 @@ judged, and the memory needed does not depend on the size of a package.
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,6 +61,24 @@ class Spool(ABC):
         Raises `PayloadsUnavailable` when the store cannot be reached (trying again is allowed),
         OSError when the disk does not take it, and ValueError after that or `discard`.
         """
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes lie until they are kept or discarded."""
+        return self._path
+
+    def wipe(self) -> None:
+        """Overwrite what was written, then throw it away: nothing of it may be kept.
+
+        As far as the file system allows; some keep old blocks whatever a program does.
+        """
+        if not self._file.closed:
+            self._file.seek(0)
+            left = self._size
+            while left > 0:
+                left -= self._file.write(bytes(min(left, 1024 * 1024)))
+            os.fsync(self._file.fileno())
+        self.discard()
 
     def discard(self) -> None:
         """Throw away what was not kept. Harmless after `keep`."""
