@@ -6,6 +6,7 @@ no privileges.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from adapters.payloads import DiskPayloads
 from tests.support.payload_stores import content_of, files
+from tests.support.servers.processes import temporary_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,3 +139,59 @@ async def test_synced_renamed_and_synced_again_before_the_answer(
     done.clear()
     await store.put(b"payload")
     assert [what for what, _ in done] == ["fsync", "rename", "fsync"]
+
+
+PROBE = """
+import asyncio, os, resource, sys
+from pathlib import Path
+from adapters.payloads import DiskPayloads
+
+folder = Path(sys.argv[1])
+store = DiskPayloads(folder)
+# What threads need is loaded now: later the program's own files may be out of reach.
+asyncio.run(asyncio.to_thread(int))
+what = sys.argv[2]
+if what == "full":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+elif what == "gone":
+    (folder / "incoming").rmdir()
+else:
+    (folder / "incoming").chmod(0o555)
+    if os.geteuid() == 0:
+        # Root may write anywhere.
+        os.seteuid(65534)
+print(asyncio.run(store.check()))
+"""
+
+
+@pytest.mark.parametrize("what", ["full", "gone", "read-only"])
+def test_a_folder_that_takes_nothing_is_not_well(what: str) -> None:
+    """Full, read-only or gone: the check tries it, says so by name, and raises nothing."""
+    folder = temporary_folder("probe")
+    folder.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, str(folder / "payloads"), what],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ok=False" in done.stdout and "cannot be written to" in done.stdout
+    assert files(folder) == []
+
+
+async def test_the_check_is_not_made_more_often_than_needed(
+    store: DiskPayloads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes of strangers cost no disk: many at once are one look, and it is remembered."""
+    made: list[object] = []
+    fallocate = os.posix_fallocate
+
+    def counted(descriptor: int, offset: int, length: int) -> None:
+        made.append(descriptor)
+        fallocate(descriptor, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", counted)
+    answers = await asyncio.gather(*(store.check() for _ in range(50)))
+    assert len(set(answers)) == len(made) == 1
