@@ -13,6 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
+from adapters.calendars import CalendarProblem, Calendars
 from envelopes.check import (
     CheckReport,
     Examination,
@@ -26,10 +27,13 @@ from envelopes.check import (
     report_on,
 )
 from envelopes.limits import MIB, ReadLimits
-from envelopes.rules.profile import Profile, all_profiles, national
+from envelopes.rules.profile import Profile, national
+from envelopes.rules.profile import all_profiles as every_profile
+from envelopes.rules.runner import Judgement
 from envelopes.rules.table import WORDS, verdict_rows
 from gateway.cli.context import State, json_option, pass_state
-from gateway.cli.failures import REFUSED
+from gateway.cli.failures import REFUSED, wrong_use
+from gateway.cli.offline import offline
 from gateway.cli.output import print_table, sentence, show
 from gateway.cli.rules import chosen_profile
 
@@ -52,6 +56,13 @@ LONG = 32 * MIB
     help="Rule profile: its name (see `rules profile`), or a TOML file. Default: national.",
 )
 @click.option("--all-profiles", is_flag=True, help="One table: every rule under every profile.")
+@click.option(
+    "--trust",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of trust anchors and revocation lists. Default: trust/ in the data folder.",
+)
+@click.option("--no-signatures", is_flag=True, help="Do not verify signatures (faster).")
 @json_option
 @pass_state
 def check(
@@ -59,13 +70,16 @@ def check(
     paths: tuple[Path, ...],
     profile: str | None,
     all_profiles: bool,
+    trust: Path | None,
+    no_signatures: bool,
     as_json: bool,
 ) -> None:
     """Check edXML packages. Exit code 1 when one of them would be refused.
 
-    Who may send for whom and where copies go is known to the service alone: POST /v1/check. Rules
-    that need it, or more than the file, are listed as not judged. With --all-profiles the exit code
-    is 1 when a package would be refused under every profile.
+    Every rule is judged that the file, the trust folder and the calendar can tell, as if the
+    package were handed in now. Who may send for whom, where copies go and what a scanner says is
+    known to the service alone (POST /v1/check): those rules are listed as not judged. With
+    --all-profiles the exit code is 1 when a package would be refused under every profile.
     """
     if profile and all_profiles:
         raise click.UsageError("give --profile or --all-profiles, not both")
@@ -75,9 +89,10 @@ def check(
         max_attachment_bytes=settings.max_attachment_mib * MIB,
         max_total_bytes=settings.max_package_mib * MIB,
     )
+    folder = None if no_signatures else trust or settings.data_dir / "trust"
     refused = 0
     total = sum(path.stat().st_size for path in paths)
-    with _progress(total) as progress:
+    with offline(folder, calendars(state), limits) as more, _progress(total) as progress:
         task = progress.add_task("", total=total) if progress else None
         for position, path in enumerate(paths):
             chunks = _blocks(path)
@@ -87,9 +102,15 @@ def check(
             examined = examine(chunks, limits)
             several = len(paths) > 1
             if all_profiles:
-                item, stopped = _under_all(path, examined, state.language, as_json, several)
+                told = [
+                    (one, judged(more.complete(path, examined, one), one))
+                    for one in every_profile()
+                ]
+                item, stopped = _under_all(examined, told)
+                if not as_json:
+                    _print_all(path, examined, told, state.language, several=several)
             else:
-                report = report_on(examined, chosen)
+                report = report_on(more.complete(path, examined, chosen), chosen)
                 item, stopped = report.as_dict(), report.refused
                 if not as_json:
                     _print_report(path, report, state.language, several=several)
@@ -102,11 +123,11 @@ def check(
         raise click.exceptions.Exit(REFUSED)
 
 
-def _under_all(
-    path: Path, examined: Examination, language: str | None, as_json: bool, several: bool
-) -> tuple[dict[str, Any], bool]:
-    """The table of verdicts by rule and profile; whether every profile refuses."""
-    told = [(profile, judged(examined, profile)) for profile in all_profiles()]
+_Told = Sequence[tuple[Profile, Judgement]]
+
+
+def _under_all(examined: Examination, told: _Told) -> tuple[dict[str, Any], bool]:
+    """Verdicts by rule and profile as data; whether every profile refuses."""
     rows = {} if examined.facts is None else verdict_rows(told)
     item: dict[str, Any] = {
         "documentId": examined.read.document_id,
@@ -127,29 +148,28 @@ def _under_all(
             for rule, verdicts in rows.items()
         },
     }
-    if not as_json:
-        if several:
-            show(f"== {path}")
-        if examined.facts is None:
-            _print_report(path, report_on(examined, national()), language, several=False)
-        else:
-            _print_verdicts([profile for profile, _ in told], rows, told, language)
     return item, all(judgement.refused for _, judgement in told)
 
 
-def _print_verdicts(
-    profiles: Sequence[Profile], rows: dict[str, Any], told: Sequence[Any], language: str | None
+def _print_all(
+    path: Path, examined: Examination, told: _Told, language: str | None, *, several: bool
 ) -> None:
+    """The table, and below it each finding once."""
+    if examined.facts is None:
+        _print_report(path, report_on(examined, national()), language, several=several)
+        return
+    if several:
+        show(f"== {path}")
     lang = language or "vi"
     words = {"vi": ("quy tắc", "KẾT LUẬN", "từ chối", "nhận")}.get(
         lang, ("rule", "VERDICT", "refused", "accepted")
     )
     lines = [
         [rule, *(WORDS[verdict].in_language(lang) for verdict in verdicts)]
-        for rule, verdicts in rows.items()
+        for rule, verdicts in verdict_rows(told).items()
     ]
     lines.append([words[1], *(words[2 if one.refused else 3] for _, one in told)])
-    print_table([words[0], *(profile.name for profile in profiles)], lines)
+    print_table([words[0], *(profile.name for profile, _ in told)], lines)
     seen: set[str] = set()
     for _, judgement in told:
         for finding in judgement.findings:
@@ -157,6 +177,15 @@ def _print_verdicts(
             if line not in seen:
                 seen.add(line)
                 show(line)
+
+
+def calendars(state: State) -> Calendars:
+    """The working calendars of the settings."""
+    file = state.settings.calendar_file
+    try:
+        return Calendars.load(file)
+    except CalendarProblem as error:
+        wrong_use(f"The calendar file {file} cannot be used:\n{error}")
 
 
 def _progress(total: int) -> Progress | nullcontext[None]:

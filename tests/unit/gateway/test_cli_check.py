@@ -8,6 +8,7 @@ import pytest
 
 from gateway.cli.failures import REFUSED, WRONG_USE
 from tests.support.builders import document, wire
+from tests.support.make_rule_corpus import rule_corpus
 from tests.unit.gateway.cli_runner import Lienthong
 
 
@@ -81,3 +82,83 @@ def test_a_profile_changes_severities(lienthong: Lienthong, good: Path, tmp_path
         profile.write_text(f"[rules]\n{line}\n", "utf-8")
         assert told in lienthong("check", "--profile", profile, odd, code=WRONG_USE).stderr
     assert "there are" in lienthong("check", "--profile", "nix", odd, code=WRONG_USE).stderr
+
+
+def _write(tmp_path: Path, name: str) -> Path:
+    file = tmp_path / f"{name}.edxml"
+    file.write_bytes(rule_corpus()[name])
+    return file
+
+
+def test_every_rule_is_judged_or_named(lienthong: Lienthong, tmp_path: Path) -> None:
+    """Signatures and the calendar are looked at offline; what is not judged is listed and why."""
+    file = _write(tmp_path, "file-charset--trips-tcvn3")
+    item = lienthong.json("check", file)["items"][0]
+    assert item["documentId"] and item["attachments"][0]["contentId"] and item["accepted"]
+    assert item["profile"] == "national"
+    assert {one["rule"] for one in item["findings"]} == {"TIME-ISSUE", "FILE-CHARSET"}
+    unjudged = {one["rule"]: one["why"] for one in item["notJudged"]}
+    assert unjudged == {
+        "HEAD-SECRET": "text",
+        "ID-SENDER": "registry",
+        "ID-RECIPIENT": "registry",
+        "FILE-MALWARE": "scan",
+    }
+    text = lienthong("--lang", "en", "check", file).stdout
+    assert "Not judged (not scanned for malware): FILE-MALWARE" in text
+    assert "Quyết định 12/2014/QĐ-UBND Bến Tre, Điều 3.2" in text
+
+
+def test_signatures_may_be_left_out(lienthong: Lienthong, tmp_path: Path) -> None:
+    """Then their rules are listed as not judged."""
+    file = _write(tmp_path, "file-name--passes")
+    (item,) = lienthong.json("check", "--no-signatures", file)["items"]
+    assert {"SIG-TRUST", "SIG-BOTH"} <= {one["rule"] for one in item["notJudged"]}
+
+
+def test_a_province_is_stricter(lienthong: Lienthong, tmp_path: Path) -> None:
+    """The same package goes under the national profile and is refused in Kon Tum."""
+    file = _write(tmp_path, "file-name--trips-accents")
+    assert "FILE-NAME" in lienthong("check", file).stdout
+    item = lienthong.json("check", "--profile", "kon-tum", file, code=REFUSED)["items"][0]
+    refused = {one["rule"] for one in item["findings"] if one["severity"] == "refuse"}
+    assert refused == {"FILE-NAME", "FILE-UNSIGNED-PDF", "SIG-BOTH"}
+
+
+def test_all_profiles_in_one_table(lienthong: Lienthong, tmp_path: Path, bad: Path) -> None:
+    """One row for each rule, one column for each profile; refused only where all refuse."""
+    file = _write(tmp_path, "file-name--trips-accents")
+    lines = lienthong("--lang", "en", "check", "--all-profiles", file).stdout.splitlines()
+    assert lines[0].split() == [
+        "rule",
+        "national",
+        "ben-tre",
+        "dien-bien",
+        "kien-giang",
+        "kon-tum",
+        "son-la",
+    ]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:] if line}
+    assert rows["FILE-NAME"] == ["warn", "warn", "warn", "warn", "refuse", "refuse"]
+    assert rows["VERDICT"] == [
+        "accepted",
+        "accepted",
+        "refused",
+        "accepted",
+        "refused",
+        "refused",
+    ]
+    data = lienthong.json("check", "--all-profiles", file)["items"][0]
+    assert data["verdicts"]["FILE-NAME"]["kon-tum"] == "refuse"
+    assert data["profiles"]["son-la"]["refused"]
+    lienthong("check", "--all-profiles", bad, code=REFUSED)
+    lienthong("check", "--all-profiles", "--profile", "kon-tum", file, code=WRONG_USE)
+
+
+@pytest.mark.parametrize("name", [name for name in rule_corpus() if "head-secret--trips" in name])
+def test_a_state_secret_is_refused(lienthong: Lienthong, tmp_path: Path, name: str) -> None:
+    """Under every profile; the command says where the mark is."""
+    file = _write(tmp_path, name)
+    item = lienthong.json("check", "--all-profiles", "--no-signatures", file, code=REFUSED)
+    for told in item["items"][0]["profiles"].values():
+        assert {finding["rule"] for finding in told["findings"]} == {"HEAD-SECRET"}
