@@ -257,3 +257,4 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
     except TimeoutError:
         return
+        await self._services.partner_links.close()

@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from adapters.amqp_partner import PartnerLinks
 from adapters.database import SqlDatabase
 from adapters.payloads import Payloads
 from adapters.vault import Vault
@@ -107,6 +108,10 @@ class Services:
     inbox: Signal = field(default_factory=Signal)
     #: Set when the process is told to stop.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    #: A partner said something of a delivery (key: its id).
+    receipts: Signal = field(default_factory=Signal)
+    #: Connections to RabbitMQ on which packages for partners are published.
+    partner_links: PartnerLinks = field(default_factory=PartnerLinks)
 
     @property
     def intake_limits(self) -> IntakeLimits:

@@ -197,6 +197,13 @@ class Settings(BaseSettings):
         description="Largest single attachment, MiB after decoding.",
     )
     intake_seconds: int = Field(
+    broker_admin_url: str = Field(
+        "",
+        description="The management API of RabbitMQ, http(s)://user:password@host:15672, through "
+        "which connections of kind amqp get user and queues. Empty: on the broker's host, with "
+        "the user of broker_url.",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+    )
         900,
         ge=1,
         description="Longest time that one submission may take to arrive.",

@@ -25,7 +25,7 @@ def postgres_server() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Iterator[RabbitMq]:
     """The RabbitMQ node of this run; tests share it, each in its own virtual host."""
-    with RabbitMq() as server:
+    with RabbitMq(management=True) as server:
         yield server
 
 

@@ -5,11 +5,20 @@ that the partner reads (`Way.INBOX`), or by attempts that the gateway makes (`Wa
 also take packages in by themselves (`Kind.intake`): by polling, consuming or watching.
 """
 
-from gateway.kinds import folder, pull, push, vxp, vxp_axis
+from gateway.kinds import amqp, amqp_axis, folder, pull, push, vxp, vxp_axis
 from gateway.kinds.base import Intake, Kind, Secret, Way
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (pull.KIND, push.KIND, folder.KIND, vxp.KIND, vxp_axis.KIND)
+    kind.name: kind
+    for kind in (
+        pull.KIND,
+        push.KIND,
+        folder.KIND,
+        vxp.KIND,
+        vxp_axis.KIND,
+        amqp.KIND,
+        amqp_axis.KIND,
+    )
 }
 
 __all__ = ["KINDS", "Intake", "Kind", "Secret", "Way"]

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway import amqp_claim_pages
 from gateway.intake import DISK_FULL
 from gateway.rest import documents, inbox, operations, packages, problems, recall
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
@@ -111,4 +112,16 @@ def make_application(services: Services) -> web.Application:
             if isinstance(route, web.RouteDef) and not route.path.startswith("/v1/")
         ]
     application.add_routes(offered)
+    if "api" in services.roles:
+        # No part of the REST contract: the addresses are signed, and docs/asyncapi.yaml tells them.
+        application.add_routes(
+            [
+                web.get("/v1/claims/{digest}", amqp_claim_pages.fetch, allow_head=False),
+                web.put(
+                    "/v1/claims/{digest}",
+                    amqp_claim_pages.hand_in,
+                    expect_handler=_continue_later,
+                ),
+            ]
+        )
     return application
