@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from envelopes.findings import Finding, refused
-from envelopes.model import VIETNAM_TIME, BusinessDocType, Document, StatusCode, StatusReport
+from envelopes.model import BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
 from identifiers.organ_id import OrganId
 from routing.accept_report import AcceptReport
-from routing.change_step import ChangeStep, Missing, Prepared, is_content, owner_finding
+from routing.change_step import ChangeStep, Missing, Prepared, owner_finding
 from routing.gateway_reports import (
     About,
     GatewayReports,
@@ -31,17 +31,16 @@ from routing.ports import Database, Transaction
 from routing.recipients import Origin, RecipientRoute, judge_sender, recipient_routes
 from routing.records import (
     DOCUMENT,
-    Change,
     Delivery,
     DocumentRecord,
     Event,
     PackageRecord,
     Reason,
-    change,
     is_new_content,
 )
+from routing.repeat import repeat
 from routing.route_table import Route, RouteKind, RouteTable
-from routing.states import Happening, TransportState
+from routing.states import TransportState
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 from routing.summary import differences, search_text, summarise
 
@@ -129,18 +128,21 @@ class Accept:
             refusal = await self._not_the_owner(tx, package, document, routes)
             if refusal is not None:
                 return refusal
+            new_pk = self._new_id()
             known = await tx.lock_document(
                 package.sender,
                 document.subject_document_id,
-                pk=self._new_id(),
+                pk=new_pk,
                 subject=document.subject,
                 search=search_text(document),
                 now=now,
             )
-            first = await tx.find_package(package.sender, package.digest)
+            # The bytes of a document that was just made cannot be here already.
+            made_now = known.pk == new_pk and not known_before
+            first = None if made_now else await tx.find_package(package.sender, package.digest)
             if first is not None:
                 more = deliveries if submission.only_for else []
-                return await self._repeat(tx, first, more, routes, submission.actor, now)
+                return await repeat(tx, first, more, routes, submission.actor, now)
             refusal = await self._other_content(tx, known, package)
             if refusal is not None:
                 return refusal
@@ -353,92 +355,6 @@ class Accept:
         await tx.insert_deliveries(deliveries)
         await tx.append(accepted_events(package, deliveries, actor))
         await record_issued(tx, issued, document_pk)
-
-    async def _repeat(
-        self,
-        tx: Transaction,
-        first: PackageRecord,
-        drafts: list[Delivery],
-        routes: RouteTable,
-        actor: str,
-        now: datetime,
-    ) -> Accepted:
-        """The first result again; copies that had no way get another chance when there is one.
-
-        A partner that names each time another recipient beside the same bytes gets the copies that
-        are new: `drafts`. Those without a way show that in their state.
-        """
-        today = now.astimezone(VIETNAM_TIME).date()
-        deliveries = await tx.deliveries_of_package(first.id, lock=True)
-        taken = {row.recipient for row in deliveries}
-        changes = []
-        for position in await _returned(tx, first, deliveries):
-            row = deliveries[position]
-            route = routes.route(row.recipient_organ_id, today)
-            other = route.organ_key != row.recipient and route.organ_key in taken
-            if route.kind is not RouteKind.ROUTED or other:
-                continue
-            taken.add(route.organ_key)
-            step = change(
-                row,
-                Happening.RESUBMITTED,
-                actor=actor,
-                now=now,
-                recipient=route.organ_key,
-                connection_id=route.connection_id,
-                ring_at=now,
-                ring_failures=0,
-                attempts=0,
-                reason=None,
-            )
-            if isinstance(step, Change):
-                changes.append(step)
-                deliveries[position] = step.after
-        await tx.apply(changes)
-        further = [
-            replace(row, package_id=first.id, document_pk=first.document_pk, version=first.version)
-            for row in drafts
-            if row.recipient not in taken
-        ]
-        if further:
-            await tx.insert_deliveries(further)
-            # The package itself was told of when it came first.
-            told = accepted_events(first, further, actor)[1:]
-            await tx.append([replace(event, at=now) for event in told])
-            deliveries += further
-        return Accepted(first, tuple(deliveries), first.findings, repeated=True)
-
-
-async def _returned(
-    tx: Transaction, package: PackageRecord, deliveries: list[Delivery]
-) -> list[int]:
-    """Positions of the deliveries that handing the package in again may help.
-
-    None once the sender has corrected the document: the first content is not sent after the second.
-    Nor what the sender has asked back meanwhile: it was told that nobody has it.
-    """
-    found = [
-        position
-        for position, row in enumerate(deliveries)
-        if row.state is TransportState.RETURNED and row.reason and row.reason.try_again
-    ]
-    if not found or package.document_pk is None:
-        return found
-    packages = await tx.packages_of_document(package.document_pk)
-    if any(is_content(later) and later.version > package.version for later in packages):
-        return []
-    asked = {one.id for one in packages if _asks_back(one, package)}
-    rows = await tx.deliveries_of_document(package.document_pk) if asked else []
-    taken_back = {row.recipient for row in rows if row.package_id in asked}
-    return [position for position in found if deliveries[position].recipient not in taken_back]
-
-
-def _asks_back(later: PackageRecord, package: PackageRecord) -> bool:
-    """Whether a package asks for a document back that was sent before it."""
-    if later.kind == DOCUMENT:
-        return later.version > package.version and later.meaning == BusinessDocType.REVOCATION
-    after = (later.received_at, later.id) > (package.received_at, package.id)
-    return after and later.meaning == StatusCode.TAKE_BACK
 
 
 def _nobody(submission: Submission) -> Finding:

@@ -9,7 +9,21 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import Column, Insert, Table, bindparam, insert, or_, select, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Insert,
+    String,
+    Table,
+    any_,
+    bindparam,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import statements
@@ -85,6 +99,26 @@ _look_behind = (
 #: One connection's deliveries behind a delivery's or a package's id, each with its package.
 LOOK_BEHIND = Prepared(_look_behind, _BEHIND)
 LOCK_BEHIND = Prepared(_look_behind.with_for_update(of=deliveries), _BEHIND)
+
+
+def _among(dialect: str) -> ColumnElement[bool]:
+    """The id is one of `ids`: one statement for lists of any length."""
+    if dialect == "postgresql":
+        return _d.id == any_(bindparam("ids", type_=postgresql.ARRAY(String)))
+    listed = func.json_each(bindparam("ids", type_=JSON)).table_valued("value")
+    return _d.id.in_(select(listed.c.value))
+
+
+_by_ids = {
+    dialect: select(*_DELIVERY).where(_among(dialect)).order_by(_d.id)
+    for dialect in ("postgresql", "sqlite")
+}
+#: Deliveries by their `ids`, by the name of the dialect. Locked in the order of the ids: two
+#: lockers cannot block each other.
+GET_DELIVERIES = {dialect: Prepared(one, _DELIVERY) for dialect, one in _by_ids.items()}
+LOCK_DELIVERIES = {
+    dialect: Prepared(one.with_for_update(), _DELIVERY) for dialect, one in _by_ids.items()
+}
 
 # --- the log --------------------------------------------------------------------------------------
 

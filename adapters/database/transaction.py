@@ -153,9 +153,11 @@ class SqlTransaction:
     async def get_deliveries(
         self, delivery_ids: Sequence[str], *, lock: bool = False
     ) -> list[Delivery]:
-        """See the port. Locks in the order of the ids: two lockers cannot block each other."""
-        query = select(deliveries).where(deliveries.c.id.in_(delivery_ids))
-        return await self._deliveries(query.order_by(deliveries.c.id), lock)
+        """See the port."""
+        by_ids = frequent.LOCK_DELIVERIES if lock else frequent.GET_DELIVERIES
+        statement = by_ids[self.connection.dialect.name]
+        found = await self.connection.run(statement, {"ids": list(delivery_ids)})
+        return [rows.delivery_of(row) for row in found]
 
     async def deliveries_behind(
         self, some_id: str, connection_id: str, *, lock: bool = False
