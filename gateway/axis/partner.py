@@ -38,15 +38,16 @@ MOST_REMEMBERED = 10_000
 #: By how much the axis' clock may be behind ours where its list tells when it got a package.
 SKEW = timedelta(minutes=2)
 
+
 INTERRUPTED = AttemptResult(AttemptOutcome.UNKNOWN, "the request for a sibling was interrupted")
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
-    """A request under way, and for whom."""
+class _Sent:
+    """A request that was made, and for whom."""
 
-    recipients: tuple[str, ...]
-    result: asyncio.Future[AttemptResult]
+    recipients: tuple[str, ...] = ()
+    result: AttemptResult = INTERRUPTED
 
 
 class AxisPartner:
@@ -54,7 +55,8 @@ class AxisPartner:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._under_way: dict[str, _Request] = {}
+        #: Package id to the request under way for it.
+        self._under_way: dict[str, asyncio.Future[_Sent]] = {}
         #: Package id to the recipients that the axis has it for, and since when.
         self._receipts: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
 
@@ -65,23 +67,24 @@ class AxisPartner:
         mine = delivery.recipient_organ_id
         if delivery.attempts <= 1 and self._has_receipt(package.id, mine):
             return AttemptResult(AttemptOutcome.DELIVERED, "named in a sibling's request")
-        running = self._under_way.get(package.id)
-        if running is not None and mine in running.recipients:
-            return await asyncio.shield(running.result)
-        options = axis_options(connection)
-        recipients = await self._recipients(connection, delivery, options)
-        request = _Request(recipients, asyncio.get_running_loop().create_future())
-        self._under_way[package.id] = request
-        result = INTERRUPTED
+        while (running := self._under_way.get(package.id)) is not None:
+            sent = await asyncio.shield(running)
+            if mine in sent.recipients:
+                return sent.result
+        done: asyncio.Future[_Sent] = asyncio.get_running_loop().create_future()
+        self._under_way[package.id] = done
+        sent = _Sent()
         try:
-            result = await self._send(connection, package, recipients, options)
-            if result.outcome is AttemptOutcome.DELIVERED:
-                self._keep_receipt(package.id, recipients)
+            options = axis_options(connection)
+            recipients = await self._recipients(connection, delivery, options)
+            sent = _Sent(recipients)
+            sent = _Sent(recipients, await self._send(connection, package, recipients, options))
         finally:
-            request.result.set_result(result)
-            if self._under_way.get(package.id) is request:
-                del self._under_way[package.id]
-        return result
+            del self._under_way[package.id]
+            done.set_result(sent)
+        if sent.result.outcome is AttemptOutcome.DELIVERED:
+            self._keep_receipt(package.id, sent.recipients)
+        return sent.result
 
     def _has_receipt(self, package_id: str, recipient: str) -> bool:
         whom, since = self._receipts.get(package_id, (frozenset(), 0.0))
