@@ -20,11 +20,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from adapters.calendars import NATIONAL, CalendarProblem, Calendars
 from adapters.database import DatabaseProblem, SqlDatabase, open_database
+from adapters.malware import ClamAv
 from adapters.payloads import Payloads, S3Problem
+from adapters.signatures import SignatureInspector
+from adapters.trust import TrustFolder
 from adapters.vault import Vault, VaultProblem
 from gateway import clock
 from gateway.admission import Admission
 from gateway.cli.failures import causes
+from gateway.inspection import Inspection
 from gateway.observability import Metrics, configure_logging
 from gateway.partner_secrets import PartnerSecrets
 from gateway.payload_stores import open_payloads
@@ -33,7 +37,7 @@ from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
 from gateway.runtime import Roles
-from gateway.services import Services, Turnstile
+from gateway.services import Services, Turnstile, read_limits
 from gateway.settings import Role, Settings, problems_between
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
@@ -61,9 +65,25 @@ def make_reports(settings: Settings, payloads: Payloads, fair_clock: FairClock) 
     return GatewayReports(payloads, identity, clock.new_id, fair_clock)
 
 
-def make_on_time(settings: Settings, registry: Registry) -> OnTime:
-    """Deadlines by the office hours of each connection's profile. Raises `CalendarProblem`."""
-    calendars = Calendars.load(settings.calendar_file)
+def make_inspection(settings: Settings, database: SqlDatabase, calendars: Calendars) -> Inspection:
+    """What judges packages, with the scanner and the trust folder of these settings."""
+    limits = read_limits(settings)
+    signatures = None
+    if settings.signature_checks:
+        trust = TrustFolder(settings.effective_trust_dir)
+        signatures = SignatureInspector(trust, read_limits=limits)
+    return Inspection(
+        database,
+        {name: calendars.of(name) for name in calendars.names},
+        limits,
+        assignments=settings.profile_assignments,
+        scanner=ClamAv(settings.malware_scanner) if settings.malware_scanner else None,
+        signatures=signatures,
+    )
+
+
+def make_on_time(settings: Settings, registry: Registry, calendars: Calendars) -> OnTime:
+    """Deadlines by the office hours of each connection's profile."""
 
     def calendar_of(connection_id: str | None) -> WorkingCalendar:
         connection = registry.known(connection_id)
@@ -110,9 +130,10 @@ async def _open_database(settings: Settings) -> SqlDatabase:
 async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     """Open the database (migrated), the payload store and the rest.
 
-    Raises `DatabaseProblem`, `VaultProblem` or `NotStarted` when it cannot.
+    Raises `DatabaseProblem`, `VaultProblem`, `CalendarProblem` or `NotStarted` when it cannot.
     """
     load_schemas()
+    calendars = Calendars.load(settings.calendar_file)
     metrics = Metrics()
     database = await _open_database(settings)
     try:
@@ -124,7 +145,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         raise
     fair_clock = FairClock()
     registry = Registry(database)
-    on_time = make_on_time(settings, registry)
+    on_time = make_on_time(settings, registry, calendars)
     reports = make_reports(settings, payloads, fair_clock)
     return Services(
         settings=settings,
@@ -141,6 +162,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         vault=vault,
         secrets=PartnerSecrets(database, vault, registry),
         admission=Admission(),
+        inspection=make_inspection(settings, database, calendars),
         metrics=metrics,
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
     )
@@ -160,6 +182,8 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         keepalive_timeout=75,
         shutdown_timeout=settings.shutdown_seconds,
         auto_decompress=False,
+        # One header names all recipients of a circular in the national axis protocol.
+        max_field_size=32 * 1024,
     )
     try:
         await background.start()
@@ -173,6 +197,7 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         services.stopping.set()
         await runner.cleanup()
         await background.stop()
+        await services.inspection.close()
         await services.payloads.close()
         await services.database.close()
     log.info("stopped")

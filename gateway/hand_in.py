@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -18,6 +19,7 @@ from envelopes.read import ReadResult
 from gateway import clock
 from gateway.intake import Body, NotReceived, receive
 from gateway.services import Services
+from routing.records import NOT_SCANNED
 from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, Refused, Submission
 
@@ -86,8 +88,9 @@ async def hand_in(
 
 
 async def record(gateway: Services, submission: Submission) -> Accepted | Refused:
-    """Judge and record what was received, count and log it, and wake the relay."""
+    """Inspect, judge and record what was received; count and log it, and wake the relay."""
     routes = await routes_for(gateway, submission.read)
+    submission = await inspected(gateway, submission, routes)
     result = await gateway.accept.submit(submission, routes, clock.now())
     name = submission.connection.name
     kind = "status" if isinstance(submission.read.package, StatusReport) else "document"
@@ -115,6 +118,29 @@ async def record(gateway: Services, submission: Submission) -> Accepted | Refuse
         correlation_id=submission.correlation_id,
     )
     return result
+
+
+async def inspected(gateway: Services, submission: Submission, routes: RouteTable) -> Submission:
+    """The submission with what the rules of its profile say.
+
+    Of a state secret nothing is left behind: its temporary file is overwritten at once.
+    """
+    spool = submission.spooled
+    if not isinstance(spool, Spool):
+        return submission
+    inspection = gateway.inspection
+    judgement = await inspection.judge(
+        spool.path, submission.read, submission.connection, routes, clock.now()
+    )
+    if judgement is None:
+        return submission
+    if judgement.secret and judgement.refused:
+        await asyncio.to_thread(spool.wipe)
+        gateway.metrics.alarms.labels("state-secret").inc()
+    waits = inspection.scanner is not None and judgement.must_wait
+    if waits:
+        gateway.metrics.alarms.labels("not-scanned").inc()
+    return replace(submission, judgement=judgement, wait=NOT_SCANNED if waits else None)
 
 
 async def routes_for(gateway: Services, read: ReadResult) -> RouteTable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.payloads import Payloads, Spool
 from envelopes.read import PackageReader, ReadLimits, ReadResult
+from envelopes.rules.facts import FileFacts
+from envelopes.rules.inspection import PackageInspector
 
 #: Bytes that are written and read in one go, outside the event loop.
 BLOCK = 1024 * 1024
@@ -54,11 +56,24 @@ class NotReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class Examined(ReadResult):
+    """A package as it was read, and what a look into its files found on the way."""
+
+    files: tuple[FileFacts, ...] = ()
+
+    @classmethod
+    def of(cls, read: ReadResult, files: tuple[FileFacts, ...]) -> Examined:
+        """Both together."""
+        known = {field.name: getattr(read, field.name) for field in fields(ReadResult)}
+        return cls(**known, files=files)
+
+
+@dataclass(frozen=True, slots=True)
 class Received:
     """A whole body on disk, and what reading it gave."""
 
     spool: Spool
-    read: ReadResult
+    read: Examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +116,8 @@ class _Sink:
 
     def __init__(self, payloads: Payloads, read_limits: ReadLimits) -> None:
         self._payloads = payloads
-        self._reader = PackageReader(read_limits)
+        self._inspector = PackageInspector()
+        self._reader = PackageReader(read_limits, self._inspector.sink)
         self._spool: Spool | None = None
 
     def take(self, block: bytes) -> None:
@@ -117,7 +133,8 @@ class _Sink:
         if self._spool is None:
             raise AssertionError("a block was taken and there is no spool")
         self._spool.finish()
-        return Received(self._spool, self._reader.close())
+        read = self._reader.close()
+        return Received(self._spool, Examined.of(read, self._inspector.facts(read)))
 
     def discard(self) -> None:
         """Leave nothing behind."""

@@ -130,6 +130,12 @@ class Metrics:
             registry=self.registry,
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
+        self.alarms = Counter(
+            "lienthong_alarms",
+            "What an operator has to look at: state secrets, malware, packages not scanned.",
+            ["what"],
+            registry=self.registry,
+        )
         self.attempt_seconds = Histogram(
             "lienthong_attempt_seconds",
             "Attempts to hand a package over to a partner.",

@@ -22,6 +22,7 @@ from gateway.hand_over import BATCH, HandOver
 from gateway.intakes import Intakes
 from gateway.kinds import KINDS
 from gateway.payload_upkeep import PayloadUpkeep
+from gateway.rescan import rescan_once
 from gateway.services import Services
 from gateway.settings import Role
 from routing.callbacks import Endpoint, PostResult
@@ -81,6 +82,8 @@ class Roles:
                 self._spawn(role, self._keep_running(role, round_of))
         if "worker" in services.roles:
             self._spawn("callbacks", self._callbacks().run(services.stopping))
+            if services.inspection.scanner is not None:
+                self._spawn("rescan", self._rescan())
 
     def _callbacks(self) -> CallbackDispatcher:
         services = self._services
@@ -133,6 +136,19 @@ class Roles:
             await self._services.outbox.wait(seconds)
         else:
             await _pause(self._services.stopping, seconds)
+
+    async def _rescan(self) -> None:
+        """Packages that waited for the scanner go on by themselves when it is back."""
+        stopping = self._services.stopping
+        while not stopping.is_set():
+            try:
+                wait = await rescan_once(self._services)
+            except DatabaseUnavailable:
+                wait = PAUSE
+            except Exception:  # one package that cannot be scanned must not stop the others
+                log.exception("rescan.bug")
+                wait = PAUSE
+            await _pause(stopping, max(wait, 0.01))
 
     async def _relay(self) -> float:
         services = self._services
@@ -248,6 +264,7 @@ class Roles:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._services.broker.close()
+        await self._services.partner_links.close()
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:
@@ -257,4 +274,3 @@ async def _pause(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
     except TimeoutError:
         return
-        await self._services.partner_links.close()

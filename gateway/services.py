@@ -12,6 +12,7 @@ from adapters.payloads import Payloads
 from adapters.vault import Vault
 from envelopes.read import ReadLimits
 from gateway.admission import Admission
+from gateway.inspection import Inspection
 from gateway.intake import IntakeLimits
 from gateway.observability import Metrics
 from gateway.partner_secrets import PartnerSecrets
@@ -100,18 +101,19 @@ class Services:
     vault: Vault
     secrets: PartnerSecrets
     admission: Admission
+    inspection: Inspection
     metrics: Metrics
     turnstile: Turnstile
     #: Something may have to be relayed.
     outbox: Signal = field(default_factory=Signal)
     #: Something came into the inbox of a connection (key: its id).
     inbox: Signal = field(default_factory=Signal)
-    #: Set when the process is told to stop.
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     #: A partner said something of a delivery (key: its id).
     receipts: Signal = field(default_factory=Signal)
     #: Connections to RabbitMQ on which packages for partners are published.
     partner_links: PartnerLinks = field(default_factory=PartnerLinks)
+    #: Set when the process is told to stop.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def intake_limits(self) -> IntakeLimits:
@@ -127,7 +129,12 @@ class Services:
     @property
     def read_limits(self) -> ReadLimits:
         """Bounds of reading one package."""
-        return ReadLimits(
-            max_attachment_bytes=self.settings.max_attachment_mib * MIB,
-            max_total_bytes=self.settings.max_package_mib * MIB,
-        )
+        return read_limits(self.settings)
+
+
+def read_limits(settings: Settings) -> ReadLimits:
+    """Bounds of reading one package, by these settings."""
+    return ReadLimits(
+        max_attachment_bytes=settings.max_attachment_mib * MIB,
+        max_total_bytes=settings.max_package_mib * MIB,
+    )

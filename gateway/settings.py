@@ -22,13 +22,18 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from adapters.malware import ClamAv
 from identifiers.organ_id import MalformedOrganId, OrganId
+from schemas.catalogue import profile_names
 
 Role = Literal["api", "relay", "worker", "timer"]
 ROLES: tuple[Role, ...] = ("api", "relay", "worker", "timer")
 
 MIB = 1024 * 1024
 
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
+#: First parts of paths that the REST API has.
+_OWN_PATHS = {"v1", "healthz", "readyz", "metrics", "openapi.json", "docs"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -52,6 +57,12 @@ def _http_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _base_path(value: str) -> str:
+    if not _BASE_PATH.fullmatch(value) or value.split("/")[1] in _OWN_PATHS:
+        raise ValueError("write it as /PART/PART of letters, digits, . _ -, and not under /v1")
+    return value
+
+
 def _a_day_or_never(value: int) -> int:
     if 0 < value < 24:
         raise ValueError("at least 24, or 0 for never")
@@ -67,6 +78,22 @@ def _organ_id(value: str) -> str:
     if isinstance(parsed, MalformedOrganId):
         raise ValueError(parsed.reason.en)
     return parsed.text
+
+
+def _scanner(value: str) -> str:
+    if value:
+        ClamAv(value)
+    return value
+
+
+def _profiles(value: str) -> str:
+    for word in value.split():
+        code, equals, name = word.partition("=")
+        if not equals or isinstance(OrganId.parse(code), MalformedOrganId):
+            raise ValueError(f"{word!r}: write CODE=NAME, for example H34=kon-tum")
+        if name not in profile_names():
+            raise ValueError(f"{name!r} is no profile; there are: {', '.join(profile_names())}")
+    return value
 
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh])")
@@ -142,6 +169,25 @@ class Settings(BaseSettings):
         description="How fast stored packages are read again to see whether they are unchanged. "
         "0: never.",
     )
+    malware_scanner: Annotated[str, AfterValidator(_scanner)] = Field(
+        "",
+        description="ClamAV's clamd: unix:/path/of/socket or tcp://host:port. While it is away "
+        "packages are accepted and held. Empty: nothing is scanned.",
+    )
+    signature_checks: bool = Field(
+        False,
+        description="Verify the signatures of packages and of their PDFs, with trust_dir.",
+    )
+    trust_dir: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="Folder with trust anchors, agencies' certificates and revocation lists. "
+        "Empty: trust in the data folder.",
+    )
+    agency_profiles: Annotated[str, AfterValidator(_profiles)] = Field(
+        "",
+        description="Rule profiles of agencies and all below them, CODE=NAME each: "
+        "H34=kon-tum H17=son-la. The connection's own profile otherwise.",
+    )
     broker_url: str = Field(
         "embedded:",
         description="embedded: (in this process) or amqp://user:password@host:5672/vhost.",
@@ -151,6 +197,13 @@ class Settings(BaseSettings):
         description="First part of the names of exchanges and queues in RabbitMQ.",
         pattern=r"^[A-Za-z0-9._-]{1,60}$",
     )
+    broker_admin_url: str = Field(
+        "",
+        description="The management API of RabbitMQ, http(s)://user:password@host:15672, through "
+        "which connections of kind amqp get user and queues. Empty: on the broker's host, with "
+        "the user of broker_url.",
+        pattern=r"^(https?://[^/\s]+/?)?$",
+    )
     listen: Annotated[str, AfterValidator(_listen_address)] = Field(
         "127.0.0.1:8080",
         description="HOST:PORT of the HTTP API.",
@@ -158,6 +211,10 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "",
         description="The address that others see, for links in answers. Empty: http://LISTEN.",
+    )
+    vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
+        "/XrdAdapter/RestService/forward",
+        description="Path under which the operations of the national axis protocol (VXP) answer.",
     )
     calendar_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
         None,
@@ -197,13 +254,6 @@ class Settings(BaseSettings):
         description="Largest single attachment, MiB after decoding.",
     )
     intake_seconds: int = Field(
-    broker_admin_url: str = Field(
-        "",
-        description="The management API of RabbitMQ, http(s)://user:password@host:15672, through "
-        "which connections of kind amqp get user and queues. Empty: on the broker's host, with "
-        "the user of broker_url.",
-        pattern=r"^(https?://[^/\s]+/?)?$",
-    )
         900,
         ge=1,
         description="Longest time that one submission may take to arrive.",
@@ -261,8 +311,8 @@ class Settings(BaseSettings):
     )
     attempt_waits: Annotated[str, AfterValidator(_durations)] = Field(
         "5s 30s 2m 7.5m 15m 30m 1h 2h 4h 8h 16h",
-        description="Waits after the 1st, 2nd ... attempt to hand a package over that failed (s, m, "
-        "h), each stretched by up to a quarter at random; after the last an operator decides.",
+        description="Waits after the 1st, 2nd ... attempt to hand a package over that failed (s, "
+        "m, h), each stretched by up to a quarter at random; after the last an operator decides.",
     )
     callback_waits: Annotated[str, AfterValidator(_durations)] = Field(
         "5s 30s 2m 5m 15m 30m 1h 2h 4h 8h 12h 20h",
@@ -319,6 +369,17 @@ class Settings(BaseSettings):
     def attempt_schedule(self) -> tuple[timedelta, ...]:
         """`attempt_waits` as times."""
         return _times(self.attempt_waits)
+
+    @property
+    def profile_assignments(self) -> dict[str, str]:
+        """`agency_profiles` as code to profile."""
+        pairs = (word.partition("=") for word in self.agency_profiles.split())
+        return {code: name for code, _, name in pairs}
+
+    @property
+    def effective_trust_dir(self) -> Path:
+        """The trust folder, with the default filled in."""
+        return self.trust_dir or self.data_dir / "trust"
 
     @property
     def effective_key_file(self) -> Path:

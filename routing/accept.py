@@ -44,6 +44,9 @@ from routing.states import TransportState
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 from routing.summary import differences, search_text, summarise
 
+#: Rules whose breach is a security event, and what it is called.
+ALARMS = {"HEAD-SECRET": "state-secret", "FILE-MALWARE": "malware"}
+
 
 class Accept:
     """The accept use case."""
@@ -70,8 +73,9 @@ class Accept:
     ) -> Accepted | Refused:
         """Take one package, or say why not. Handing the same bytes in again repeats the answer."""
         package = submission.read.package
-        findings = submission.read.findings
+        findings = submission.findings
         if package is None or refused(findings):
+            await self._alarm(submission, now)
             return Refused(RefusalKind.INVALID, findings)
         wrong = judge_sender(
             package.sender.organ_id, "MessageHeader/From/OrganId", submission.connection, routes
@@ -83,6 +87,14 @@ class Accept:
             await submission.spooled.keep()
             return await self._accept_report.submit(submission, package, routes, now)
         return await self._submit_document(submission, package, routes, now)
+
+    async def _alarm(self, submission: Submission, now: datetime) -> None:
+        """State secrets and malware are written down; of the package itself only the digest is."""
+        for finding in submission.findings:
+            what = ALARMS.get(finding.rule)
+            if what is not None and finding.refuses:
+                await self._security_event(submission, finding, now, what)
+                return
 
     async def _security_event(
         self,
@@ -97,7 +109,11 @@ class Accept:
             at=now,
             actor=submission.actor,
             correlation_id=submission.correlation_id,
-            data={"digest": submission.spooled.claim.digest, "finding": finding.as_dict()},
+            data={
+                "sender": submission.read.sender_organ_id,
+                "digest": submission.spooled.claim.digest,
+                "finding": finding.as_dict(),
+            },
         )
 
         async def write(tx: Transaction) -> None:
@@ -119,7 +135,7 @@ class Accept:
         if not known_before:
             # Only what will be recorded is worth its place on the disk.
             await submission.spooled.keep()
-        deliveries = self._deliveries(package, chosen, now)
+        deliveries = self._deliveries(package, chosen, now, submission.wait)
         issued = [] if known_before else await self._refusals(package, deliveries, routes, now)
         context = self._changes.context(package, submission.actor, document.business.reason, now)
         prepared = Prepared()
@@ -251,11 +267,15 @@ class Accept:
             received_at=now,
             legal_sent_at=self._legal_time(submission, now),
             summary=summarise(document),
-            findings=(*submission.read.findings, *found),
+            findings=(*submission.findings, *found),
         )
 
     def _deliveries(
-        self, package: PackageRecord, chosen: list[RecipientRoute], now: datetime
+        self,
+        package: PackageRecord,
+        chosen: list[RecipientRoute],
+        now: datetime,
+        wait: Reason | None,
     ) -> list[Delivery]:
         # Turns are between connections: a sub-unit's code of one's own gives no further turn.
         who = package.connection_id or package.sender
@@ -263,6 +283,7 @@ class Accept:
         deliveries = []
         for recipient, fair_key in zip(chosen, keys, strict=True):
             routed = recipient.route.kind is RouteKind.ROUTED
+            start = TransportState.HELD if wait else TransportState.ACCEPTED
             deliveries.append(
                 Delivery(
                     id=self._new_id(),
@@ -273,13 +294,13 @@ class Accept:
                     recipient_name=recipient.name,
                     connection_id=recipient.route.connection_id,
                     lane=package.lane,
-                    state=TransportState.ACCEPTED if routed else TransportState.RETURNED,
+                    state=start if routed else TransportState.RETURNED,
                     fair_key=fair_key,
                     created_at=now,
                     updated_at=now,
                     correlation_id=package.correlation_id,
-                    ring_at=now if routed else None,
-                    reason=None if routed else _no_way(recipient.route),
+                    ring_at=now if routed and wait is None else None,
+                    reason=wait if routed else _no_way(recipient.route),
                 )
             )
         return deliveries
@@ -293,7 +314,7 @@ class Accept:
     ) -> list[Issued]:
         issued = []
         for delivery in deliveries:
-            if delivery.reason is not None:
+            if delivery.state is TransportState.RETURNED and delivery.reason is not None:
                 report = await self._reports.refusal(
                     About.of(package),
                     delivery.recipient_organ_id,

@@ -229,7 +229,7 @@ class AcceptReport:
             correlation_id=submission.correlation_id,
             received_at=now,
             summary=summarise(report),
-            findings=submission.read.findings,
+            findings=submission.findings,
         )
 
     def _delivery(

@@ -12,10 +12,17 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from routing.route_table import Connection
+from schemas.catalogue import profile_names
 
 
 def _network(value: str) -> str:
     return str(ip_network(value, strict=False))
+
+
+def _profile(value: str) -> str:
+    if value not in profile_names():
+        raise ValueError(f"there is no such profile; there are: {', '.join(profile_names())}")
+    return value
 
 
 Network = Annotated[str, AfterValidator(_network)]
@@ -26,7 +33,9 @@ class ConnectionOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    profile: str = Field("national", description="Profile of rules and office hours.")
+    profile: Annotated[str, AfterValidator(_profile)] = Field(
+        "national", description="Profile of rules and office hours."
+    )
     gateway: bool = Field(
         False,
         description="The partner is a gateway itself: what comes from it never goes back to it.",

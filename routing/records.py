@@ -86,6 +86,17 @@ class Reason:
         return cls(data["code"], Sentence(data["vi"], data["en"]), bool(data["tryAgain"]))
 
 
+#: Held until the malware scanner has seen the package (FILE-MALWARE: KG 9.2).
+NOT_SCANNED = Reason(
+    "not-scanned",
+    Sentence(
+        vi="Đang chờ quét mã độc: gói tin chỉ được chuyển tiếp sau khi quét xong.",
+        en="Waits for the malware scan: nothing is passed on before it is scanned.",
+    ),
+    try_again=True,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One package for one recipient.

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from envelopes.findings import Finding
 from envelopes.read import ReadResult
+from envelopes.rules.runner import Judgement
 from routing.ports import ClaimCheck
-from routing.records import Delivery, PackageRecord
+from routing.records import Delivery, PackageRecord, Reason
 from routing.route_table import Connection
 
 
@@ -34,6 +35,15 @@ class Submission:
     correlation_id: str
     #: Recipients that the partner named beside the package; empty: all that the package names.
     only_for: tuple[str, ...] = ()
+    #: What the rules of its profile say; None where nobody asked them.
+    judgement: Judgement | None = None
+    #: Why its copies are held before they are passed on; None when they need not wait.
+    wait: Reason | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything found so far: by the reader, and by the rules."""
+        return self.judgement.findings if self.judgement else self.read.findings
 
     @property
     def actor(self) -> str:

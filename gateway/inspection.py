@@ -1,0 +1,198 @@
+"""What is found out about a package between its arrival and its judgement.
+
+The reader and a look into the files have passed already, while the bytes came in. Here the rest is
+gathered: signatures, malware, what was exchanged before. Then `envelopes.rules` judges it under the
+profile of its sender. A scanner that is away makes the package wait (`Judgement.must_wait`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from adapters.malware import ClamAv, ScannerUnavailable
+from adapters.payloads import Payloads
+from adapters.signatures import SignatureInspector
+from envelopes.limits import ReadLimits
+from envelopes.model import Attachment, Document
+from envelopes.read import AttachmentUnreadable, ReadResult, open_attachment
+from envelopes.rules.facts import Lookups, PackageFacts, ScanFacts, ScanVerdict
+from envelopes.rules.profile import Profile, load_profile, profile_for
+from envelopes.rules.runner import Judgement, judge
+from envelopes.signature_facts import SignatureFacts
+from gateway.intake import Examined
+from routing.ports import Database, Transaction
+from routing.route_table import Connection, RouteTable
+from routing.working_time import WorkingCalendar
+
+log = structlog.get_logger(__name__)
+
+#: Bytes that are read from a stored package at once while its files are scanned.
+BLOCK = 256 * 1024
+
+
+class Inspection:
+    """Gathers facts and has them judged.
+
+    Where no scanner is configured, files are not judged for malware, and nothing waits for it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calendars: Mapping[str, WorkingCalendar],
+        limits: ReadLimits,
+        *,
+        assignments: Mapping[str, str],
+        scanner: ClamAv | None = None,
+        signatures: SignatureInspector | None = None,
+    ) -> None:
+        """Without `scanner` or `signatures` the rules that need them are not judged."""
+        self._database = database
+        self._calendars = calendars
+        self._limits = limits
+        self._assignments = assignments
+        self.scanner = scanner
+        self.signatures = signatures
+
+    def profile(self, connection: Connection, organ_id: str, routes: RouteTable) -> Profile:
+        """The profile that packages of this sender are judged by."""
+        key = routes.key_of_text(organ_id)
+        return load_profile(profile_for(connection.settings, organ_id, self._assignments, (key,)))
+
+    async def judge(
+        self,
+        path: Path,
+        read: ReadResult,
+        connection: Connection,
+        routes: RouteTable,
+        now: datetime,
+    ) -> Judgement | None:
+        """The judgement on the package at `path`; None for what could not even be read."""
+        if read.package is None:
+            return None
+        profile = self.profile(connection, read.package.sender.organ_id, routes)
+        lookups = await self._lookups(read, routes, profile, now)
+        files = read.files if isinstance(read, Examined) else None
+        first = judge(PackageFacts.of_reading(read, files=files, lookups=lookups), profile)
+        if first.refused:
+            # Nothing further is worth finding out; of a state secret nothing more may be touched.
+            return first
+        signatures, scans = await asyncio.gather(
+            self._signatures(path, read, now, profile), self.scan(path, read)
+        )
+        facts = PackageFacts.of_reading(
+            read, files=files, signatures=signatures, scans=scans, lookups=lookups
+        )
+        return judge(facts, profile)
+
+    async def close(self) -> None:
+        """End the processes that verify signatures."""
+        if self.signatures is not None:
+            await self.signatures.close()
+
+    async def _signatures(
+        self, path: Path, read: ReadResult, now: datetime, profile: Profile
+    ) -> SignatureFacts | None:
+        if self.signatures is None:
+            return None
+        return await self.signatures.inspect(path, read, now, profile.name)
+
+    async def _lookups(
+        self, read: ReadResult, routes: RouteTable, profile: Profile, now: datetime
+    ) -> Lookups:
+        calendar = self._calendars.get(profile.calendar)
+        return Lookups(
+            received_at=now,
+            calendar=calendar,
+            answered_known=await self._answered(read, routes),
+            # Routing judges these itself, with the same findings.
+            routing_findings=(),
+        )
+
+    async def _answered(self, read: ReadResult, routes: RouteTable) -> tuple[bool, ...] | None:
+        """For each document that this one answers: whether it passed between the two."""
+        package = read.package
+        if not isinstance(package, Document) or not package.response_for:
+            return ()
+        me = routes.key_of_text(package.sender.organ_id)
+
+        async def look(tx: Transaction) -> tuple[bool, ...]:
+            known = []
+            for answered in package.response_for:
+                to = routes.key_of_text(answered.organ_id)
+                found = await tx.documents_called(answered.document_id)
+                known.append(any(one.sender in (me, to) for one in found))
+            return tuple(known)
+
+        return await self._database.read(look)
+
+    async def scan(self, path: Path, read: ReadResult) -> tuple[ScanFacts, ...] | None:
+        """What the scanner says of each file of the package at `path`; None without a scanner."""
+        if self.scanner is None:
+            return None
+        attachments = read.package.attachments if isinstance(read.package, Document) else ()
+        found = []
+        for index, file in enumerate(attachments):
+            found.append(await self._scan_one(self.scanner, path, index, file))
+            if found[-1].verdict is ScanVerdict.UNSCANNED:
+                # The others would only find the scanner away as well.
+                break
+        return tuple(found)
+
+    async def _scan_one(
+        self, scanner: ClamAv, path: Path, index: int, file: Attachment
+    ) -> ScanFacts:
+        try:
+            scanned = await scanner.scan(_content(path, file, self._limits))
+        except ScannerUnavailable as error:
+            log.warning("scanner.unavailable", error=str(error), consequence="packages wait")
+            return ScanFacts(index, ScanVerdict.UNSCANNED)
+        except AttachmentUnreadable:
+            # The reader found it broken and said so; what cannot be opened is not passed on.
+            return ScanFacts(index, ScanVerdict.UNSCANNED)
+        if scanned.clean:
+            return ScanFacts(index, ScanVerdict.CLEAN)
+        return ScanFacts(index, ScanVerdict.INFECTED, scanned.threat)
+
+
+async def _content(path: Path, file: Attachment, limits: ReadLimits) -> AsyncIterator[bytes]:
+    """One file of a package on disk, decoded, in blocks read outside the event loop."""
+    blocks = open_attachment(blocks_of(path), file, limits)
+
+    def several() -> bytes:
+        gathered = bytearray()
+        for block in blocks:
+            gathered += block
+            if len(gathered) >= BLOCK:
+                break
+        return bytes(gathered)
+
+    while block := await asyncio.to_thread(several):
+        yield block
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """A file in blocks."""
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+async def stored_file(payloads: Payloads, digest: str, folder: Path) -> Path:
+    """A stored package as a file that can be read more than once: its own, or a copy in `folder`.
+
+    Raises `PayloadMissing`.
+    """
+    own = payloads.path(digest)
+    if own is not None:
+        return own
+    copy = folder / f"scan-{digest}"
+    with copy.open("wb") as file:
+        async for block in payloads.open(digest):
+            await asyncio.to_thread(file.write, block)
+    return copy
