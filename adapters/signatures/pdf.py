@@ -36,14 +36,13 @@ from pyhanko.sign.validation.generic_cms import (
 )
 from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
 
-from adapters.trust.certificates import certificate_facts
+from adapters.signatures.signer import with_signer
 from adapters.trust.judge import Evidence, Judge, Purpose
 from envelopes.signature_facts import (
     Coverage,
     Reason,
     SignatureOutcome,
     SignatureVerdict,
-    SignerKind,
     TimeSource,
     outcome_of,
     worst_outcome,
@@ -199,22 +198,6 @@ async def _signature(
         field=str(signature.field_name)[:100],
     )
     return with_signer(verdict, certificate.dump(), judge)
-
-
-def with_signer(verdict: SignatureVerdict, der: bytes, judge: Judge) -> SignatureVerdict:
-    """`verdict` with what is known of the signer."""
-    facts = certificate_facts(der)
-    registered = judge.material.registered_for(facts.sha256)
-    kind = judge.policy.kinds.kind_of(der)
-    if kind is SignerKind.UNKNOWN and registered:
-        kind = SignerKind.AGENCY
-    return replace(
-        verdict,
-        signer=facts,
-        kind=kind,
-        registered_for=registered,
-        renewed=judge.material.renewed(der),
-    )
 
 
 def _check_algorithms(signer_info: cms.SignerInfo, judge: Judge, draft: _Draft) -> None:

@@ -16,26 +16,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from asn1crypto import x509
-
 from adapters.signatures.jobs import OPENED, READY, XML, Job, Setup, read_request, write_answer
-from adapters.signatures.pdf import PdfCheck, check_pdf, with_signer
-from adapters.trust.judge import Evidence, Judge, Purpose
+from adapters.signatures.pdf import PdfCheck, check_pdf
+from adapters.signatures.xml import check_xml
+from adapters.trust.judge import Judge
 from adapters.trust.material import TrustMaterial, TrustPolicy
 from envelopes.attachments import Writer
 from envelopes.signature_facts import (
-    Coverage,
     Reason,
     SignatureOutcome,
-    SignatureVerdict,
-    outcome_of,
 )
 from envelopes.xml_scan import Scanner
-from envelopes.xml_signature import XmlSignature, check_file
 
 _MIB = 1024 * 1024
 _BLOCK = 256 * 1024
@@ -63,46 +57,6 @@ class _Opened:
     @property
     def is_pdf(self) -> bool:
         return b"%PDF-" in self.head
-
-
-async def check_xml(
-    path: str, at: datetime, judge: Judge, known: tuple[bytes, ...]
-) -> SignatureVerdict:
-    """The verdict on the XML signature of the package at `path`."""
-    with open(path, "rb") as file:  # noqa: ASYNC230 - this process does nothing else meanwhile
-        found = check_file(file, judge.policy.keys, known)
-    return await judged(found, at, judge)
-
-
-async def judged(found: XmlSignature, at: datetime, judge: Judge) -> SignatureVerdict:
-    """What an XML signature is worth together with its certificate."""
-    verdict = SignatureVerdict(
-        found.outcome,
-        found.reasons,
-        found.detail,
-        algorithm=found.algorithm,
-        signed_at=at,
-    )
-    if found.certificate is None:
-        return verdict
-    verdict = with_signer(verdict, found.certificate, judge)
-    intact = not {Reason.CHANGED, Reason.FORBIDDEN_FORM} & set(found.reasons)
-    coverage = Coverage.WHOLE if intact else Coverage.PARTIAL
-    verdict = replace(verdict, intact=intact, coverage=coverage)
-    if not intact:
-        return verdict
-    others = tuple(x509.Certificate.load(one) for one in found.others)
-    certificate = x509.Certificate.load(found.certificate)
-    judgement = await judge.judge(certificate, at, Purpose.SIGNING, Evidence(others))
-    reasons = tuple(dict.fromkeys((*found.reasons, *judgement.reasons)))
-    return replace(
-        verdict,
-        outcome=outcome_of(reasons),
-        reasons=reasons,
-        detail="; ".join(text for text in (found.detail, judgement.detail) if text),
-        trusted=judgement.trusted,
-        revocation=judgement.revocation,
-    )
 
 
 def open_files(job: Job, folder: str | None, stack: ExitStack) -> list[_Opened]:

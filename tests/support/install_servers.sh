@@ -38,6 +38,10 @@ find_missing() {
         missing+=("ClamAV scanner (clamd)")
         packages+=(clamav-daemon)
     fi
+    if ! command -v softhsm2-util >/dev/null 2>&1; then
+        missing+=("SoftHSM, a PKCS#11 token in software (softhsm2-util)")
+        packages+=(softhsm2)
+    fi
     local program
     for program in curl strace setpriv; do
         if ! command -v "$program" >/dev/null 2>&1; then
