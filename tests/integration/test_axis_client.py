@@ -1,0 +1,277 @@
+"""A gateway as the client of axes that misbehave: nothing lost, nothing doubled, everybody told."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from adapters.vxp_request import unpadded
+from tests.support import packages
+from tests.support.agency_client import AgencyClient
+from tests.support.axis import SimulatedAxis, add, add_axis
+from tests.support.servers import wait_until
+from tests.support.service import GatewayProcess, Site, open_site
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Province:
+    """A gateway with agencies of its own; each test gets an axis and codes that nobody else has."""
+
+    site: Site
+    gateway: GatewayProcess
+
+    def agency(self, code: str) -> AgencyClient:
+        """An agency of ours, connected by REST."""
+        import asyncio
+
+        name = f"qlvb-{code}"
+        asyncio.run(add(self.site, name, "pull", [code], {}))
+        return self.site.client(name, self.gateway)
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Data of all events of a type."""
+        database = sqlite3.connect(self.site.data / "lienthong.db")
+        try:
+            rows = database.execute("SELECT data FROM events WHERE type = ?", (kind,))
+            return [json.loads(row[0]) for row in rows]
+        finally:
+            database.close()
+
+
+@pytest.fixture(scope="module")
+def province(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Province]:
+    """One gateway on the embedded default for the whole module."""
+    with open_site("embedded", tmp_path_factory.mktemp("axis"), request) as site:
+        site.connect(nobody=("Z99",))
+        yield Province(site, site.gateway(relay_poll_seconds=0.1, timer_seconds=0.3).start())
+
+
+@pytest.fixture
+def codes() -> Callable[[int], list[str]]:
+    """Codes of agencies that no other test uses."""
+    return lambda count: [f"Q{next(_numbers):02}" for _ in range(count)]
+
+
+Codes = Callable[[int], list[str]]
+
+
+def _document(sender: str, *recipients: str, number: str = "1", **more: Any) -> bytes:
+    document_id = f"{sender},2026/11/02,{number}/CV-TEST"
+    return packages.document(sender, recipients, document_id, number=number, **more)
+
+
+def test_a_package_comes_in_and_its_states_go_back(province: Province, codes: Codes) -> None:
+    """list → getEdoc → durable → done; the bytes are the same; reports go out by sendEdoc."""
+    theirs, mine = codes(2)
+    content = _document(theirs, mine)
+    ours = province.agency(mine)
+    with SimulatedAxis() as axis:
+        waiting = axis.store.put(content, "edoc", theirs, [mine])
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        (item,) = ours.inbox(wait=10)["items"]
+        assert ours.fetch(item["id"]).body == content
+        ours.confirm(item["id"])
+        axis.done(waiting.doc_id)
+        assert ours.report(item["id"], "03").status in (200, 201, 202)
+        (report,) = axis.sent("status", 1)
+        assert (report.sender, report.to) == (mine, [theirs])
+        assert [call.parameters["status"] for call in axis.calls("updateStatus")] == ["done"]
+
+
+def test_one_request_for_all_recipients(province: Province, codes: Codes) -> None:
+    """A package for three agencies there is sent once, names all three, and is signed right."""
+    mine, *theirs = codes(4)
+    ours = province.agency(mine)
+    content = _document(mine, *theirs)
+    with SimulatedAxis(replies=[{"status": "01"}, {"status": "06"}]) as axis:
+        add_axis(province.site, f"axis-{mine}", axis.url, theirs)
+        answer = ours.submit(content)
+        assert answer.status == 202, answer
+        (sent,) = axis.sent("edoc", 1)
+        assert (sent.content, sent.sender, sent.to) == (content, mine, theirs)
+        received = ours.receive(6)
+        assert len(received) == 6
+        (call,) = axis.calls("sendEdoc")
+        assert call.parameters["hash-file"] == unpadded(sha256(content).hexdigest())
+        assert call.parameters["servicetype"] == "eDoc"
+        states = {row["state"] for row in ours.package(answer.json["id"])["deliveries"]}
+        assert states == {"delivered"}
+
+
+@pytest.mark.parametrize("spoiled", ["nulls", "twice", "reverse"])
+def test_odd_lists(province: Province, codes: Codes, spoiled: str) -> None:
+    """Null members, repeated rows, any order: each package comes once."""
+    theirs, mine = codes(2)
+    ours = province.agency(mine)
+    rules = [{"operation": "getReceivedEdocList", "do": spoiled}]
+    with SimulatedAxis(rules=rules) as axis:
+        held = [
+            axis.store.put(_document(theirs, mine, number=str(n)), "edoc", theirs, [mine])
+            for n in range(3)
+        ]
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(*(one.doc_id for one in held))
+        assert len(ours.receive(3)) == 3
+        assert ours.inbox()["items"] == []
+
+
+def test_the_same_bytes_for_two_agencies(province: Province, codes: Codes) -> None:
+    """Two items with the same bytes: one package, two deliveries; each gets its copy once."""
+    theirs, one, two = codes(3)
+    first, second = province.agency(one), province.agency(two)
+    content = _document(theirs, one, two, "Z98")
+    with SimulatedAxis() as axis:
+        held = [axis.store.put(content, "edoc", theirs, [code]) for code in (one, two)]
+        add_axis(province.site, f"axis-{one}", axis.url, [theirs])
+        axis.done(*(item.doc_id for item in held))
+        for client in (first, second):
+            assert list(client.receive(1).values()) == [content]
+            assert client.inbox()["items"] == []
+        assert axis.store.sent() == []
+
+
+def test_a_poisoned_item_stops_no_other(province: Province, codes: Codes) -> None:
+    """One item is never given whole, another only the third time: the rest come at once."""
+    theirs, mine = codes(2)
+    ours = province.agency(mine)
+    rules = [
+        {"operation": "getEdoc", "doc_id": "poison", "do": "cut"},
+        {"operation": "getEdoc", "doc_id": "late", "do": "html", "times": 2},
+    ]
+    with SimulatedAxis(rules=rules) as axis:
+        for number, doc_id in enumerate(["poison", "late", "good", "also-good"]):
+            content = _document(theirs, mine, number=str(number))
+            axis.store.put(content, "edoc", theirs, [mine], doc_id)
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs], alarm_after=2)
+        axis.done("good", "also-good")
+        axis.done("late")
+        assert axis.store.held["poison"].status == "INITIAL"
+        assert len(ours.receive(3)) == 3
+        wait_until(lambda: province.events("axis.item-stuck"), 10, "the alarm")
+        assert {one["docId"] for one in province.events("axis.item-stuck")} >= {"poison"}
+
+
+def test_refused_for_good_is_told_once(province: Province, codes: Codes) -> None:
+    """A package against the rules: status 02 to its sender, done, an event; `done` is lost once."""
+    theirs, mine = codes(2)
+    province.agency(mine)
+    bad = _document(theirs, mine).replace(b"<edXML:Subject>", b"<edXML:Subjekt>", 1)
+    rules = [{"operation": "updateStatus", "do": "drop", "times": 1}]
+    with SimulatedAxis(rules=rules) as axis:
+        axis.store.put(bad, "edoc", theirs, [mine], "bad")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done("bad")
+        (report,) = axis.sent("status", 1)
+        assert report.to == [theirs]
+        assert b"<edXML:StatusCode>02</edXML:StatusCode>" in report.content
+        told = [one for one in province.events("axis.refused") if one["docId"] == "bad"]
+        assert [one["senderTold"] for one in told] == [True]
+
+
+def test_a_sender_that_is_not_behind_this_axis(province: Province, codes: Codes) -> None:
+    """From in the package is another's than the axis says: nobody gets it, it is written down."""
+    theirs, forged, mine = codes(3)
+    ours = province.agency(mine)
+    province.agency(forged)
+    with SimulatedAxis() as axis:
+        axis.store.put(_document(forged, mine), "edoc", theirs, [mine], f"forged-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(f"forged-{mine}")
+        assert ours.inbox()["items"] == []
+        assert axis.store.sent() == []
+        assert province.events("security.not-the-sender")
+
+
+def _outcome(ours: AgencyClient, package_id: str) -> str:
+    (row,) = ours.package(package_id)["deliveries"]
+    return str(row["state"])
+
+
+def _send_one(
+    province: Province, codes: Codes, axis: SimulatedAxis, **options: object
+) -> tuple[AgencyClient, str, str]:
+    mine, theirs = codes(2)
+    ours = province.agency(mine)
+    add_axis(province.site, f"axis-{mine}", axis.url, [theirs], **options)
+    answer = ours.submit(_document(mine, theirs))
+    assert answer.status == 202, answer
+    return ours, str(answer.json["id"]), theirs
+
+
+def test_exists_already_is_a_receipt(province: Province, codes: Codes) -> None:
+    """The axis says that it has the package: delivered."""
+    rules = [{"operation": "sendEdoc", "do": "fail", "text": "Edoc đã tồn tại", "code": "9"}]
+    with SimulatedAxis(rules=rules) as axis:
+        ours, package_id, _ = _send_one(province, codes, axis)
+        wait_until(lambda: _outcome(ours, package_id) == "delivered", 10, "delivered")
+
+
+def test_a_refusal_reaches_the_sender_in_the_axis_words(province: Province, codes: Codes) -> None:
+    """FAIL for good: returned, and the sender gets a status 02 that says why."""
+    text = "Agency code does not exist on this axis"
+    rules = [{"operation": "sendEdoc", "do": "fail", "text": text}]
+    with SimulatedAxis(rules=rules) as axis:
+        ours, package_id, theirs = _send_one(province, codes, axis)
+        (report,) = ours.receive(1).values()
+        assert text.encode() in report and theirs.encode() in report
+        assert _outcome(ours, package_id) == "returned"
+
+
+def test_busy_is_tried_again(province: Province, codes: Codes) -> None:
+    """HTTP 503: tried again, then delivered."""
+    rules = [{"operation": "sendEdoc", "do": "http", "status": 503, "times": 1}]
+    with SimulatedAxis(rules=rules) as axis:
+        ours, package_id, _ = _send_one(province, codes, axis)
+        wait_until(lambda: _outcome(ours, package_id) == "delivered", 20, "delivered")
+        assert len(axis.calls("sendEdoc")) == 2
+
+
+def test_a_lost_answer_is_asked_about(province: Province, codes: Codes) -> None:
+    """Done there, answer lost: unknown, the sent list is asked, delivered without sending twice."""
+    rules = [{"operation": "sendEdoc", "do": "lost", "times": 1}]
+    with SimulatedAxis(rules=rules) as axis:
+        ours, package_id, _ = _send_one(province, codes, axis)
+        wait_until(lambda: _outcome(ours, package_id) == "delivered", 20, "delivered")
+        assert len(axis.calls("sendEdoc")) == 1
+        assert axis.calls("getSentEdocList")
+
+
+def test_an_axis_that_is_silent_holds_up_no_other(province: Province, codes: Codes) -> None:
+    """Two axes: one never answers, the other's packages arrive meanwhile."""
+    mine, silent, quick = codes(3)
+    ours = province.agency(mine)
+    rules = [{"operation": "*", "do": "never"}]
+    with SimulatedAxis(rules=rules) as first, SimulatedAxis() as second:
+        options = {"request_seconds": 0.5, "timeout_seconds": 1}
+        add_axis(province.site, f"silent-{mine}", first.url, [silent], **options)
+        add_axis(province.site, f"quick-{mine}", second.url, [quick])
+        stuck = ours.submit(_document(mine, silent, number="1"))
+        first.heard("sendEdoc")
+        ours.submit(_document(mine, quick, number="2"))
+        second.sent("edoc", 1, deadline=5)
+        assert _outcome(ours, stuck.json["id"]) != "delivered"
+
+
+def test_an_address_that_must_not_be_dialled(province: Province, codes: Codes) -> None:
+    """Without its network on the list the axis is not dialled, and nothing is lost."""
+    with SimulatedAxis() as axis:
+        url = axis.url.replace("127.0.0.1", "localhost")
+        ours, package_id, _ = _send_one(
+            province, codes, axis, url=url, dial_networks="203.0.113.0/24"
+        )
+        wait_until(lambda: _outcome(ours, package_id) == "queued", 10, "an attempt")
+        wait_until(
+            lambda: "must not be called" in province.gateway.log.read_text(), 10, "the reason"
+        )
+        assert axis.store.calls == []
