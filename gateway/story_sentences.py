@@ -92,6 +92,13 @@ _HAPPENINGS: Mapping[str, Sentence] = {
     "delivery.fetched-again": Sentence(
         "{Actor} lấy lại gói tin lần nữa.", "{Actor} fetched the package again."
     ),
+    "delivery.taken-up": Sentence(
+        "{Actor} báo đang xử lý gói tin.", "{Actor} said that it is taking the package in."
+    ),
+    "delivery.not-stored": Sentence(
+        "{Actor} báo chưa lưu được gói tin ({why}); gói tin vẫn chờ trong danh sách.",
+        "{Actor} said that it could not store the package ({why}); it stays in the list.",
+    ),
     "delivery.delivered": Sentence(
         "{Actor} xác nhận đã nhận đủ gói tin.", "{Actor} confirmed having the whole package."
     ),

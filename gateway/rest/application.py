@@ -9,11 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import amqp_claim_pages
-from gateway.intake import DISK_FULL
-from gateway.rest import documents, inbox, operations, packages, problems, recall
+from gateway.rest import documents, inbox, operations, packages, recall
+from gateway.rest.faults import problem_of
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
-from routing.ports import DatabaseUnavailable, PayloadsUnavailable
+from gateway.vxp.application import vxp_routes
 
 log = structlog.get_logger(__name__)
 
@@ -66,22 +66,8 @@ async def _answer(request: web.Request, handler: Handler, correlation: str) -> w
     try:
         refuse_unstorable(request)
         return await handler(request)
-    except problems.Problem as problem:
-        return problem.response(correlation)
-    except web.HTTPException as error:
-        return problems.of_http_error(error).response(correlation)
-    except DatabaseUnavailable as error:
-        log.warning("database.unavailable", error=str(error))
-        return problems.unavailable("database").response(correlation)
-    except PayloadsUnavailable as error:
-        log.warning("payloads.unavailable", error=str(error))
-        return problems.unavailable("payloads").response(correlation)
-    except Exception as error:  # a bug: the client gets a clear answer, the log the traceback
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
-            log.error("disk.full", error=str(error))
-            return problems.disk_full().response(correlation)
-        log.exception("request.bug", method=request.method, path=request.path)
-        return problems.internal().response(correlation)
+    except Exception as error:  # whatever it is, the client gets a clear answer
+        return problem_of(error, request).response(correlation)
 
 
 def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:
@@ -111,6 +97,8 @@ def make_application(services: Services) -> web.Application:
             for route in offered
             if isinstance(route, web.RouteDef) and not route.path.startswith("/v1/")
         ]
+    else:
+        offered += vxp_routes(services)
     application.add_routes(offered)
     if "api" in services.roles:
         # No part of the REST contract: the addresses are signed, and docs/asyncapi.yaml tells them.
