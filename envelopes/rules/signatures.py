@@ -218,7 +218,10 @@ def _name(verdict: SignatureVerdict) -> str:
 
 
 def _years_later(day: date, years: int) -> date:
+    year = day.year + years
+    if year > date.max.year:
+        return date.max
     try:
-        return day.replace(year=day.year + years)
+        return day.replace(year=year)
     except ValueError:  # 29 February
-        return day.replace(year=day.year + years, day=28)
+        return day.replace(year=year, day=28)

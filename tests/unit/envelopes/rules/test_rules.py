@@ -317,6 +317,20 @@ def test_every_reason_of_a_signature_has_its_rule() -> None:
         assert told, reason
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "trips"),
+    [
+        (datetime(2024, 2, 29, tzinfo=UTC), datetime(2029, 2, 28, tzinfo=UTC), False),
+        (datetime(2024, 2, 29, tzinfo=UTC), datetime(2029, 3, 1, tzinfo=UTC), True),
+        (datetime(9998, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), False),
+    ],
+)
+def test_terms_are_counted_in_calendar_years(start: datetime, end: datetime, trips: bool) -> None:
+    """Leap days and certificates without an end included."""
+    signer = certificate(not_before=start, not_after=end)
+    assert bool(_told(_signed(*BOTH, verdict(signer=signer)), "SIG-TERM")) is trips
+
+
 def test_an_xml_signature_speaks_for_the_appendices() -> None:
     """What the whole package's valid signature covers needs none of its own."""
     made = two_files()
