@@ -82,10 +82,12 @@ def failure_of(error: Exception) -> Failure:
     names = {kind.__name__ for kind in type(error).__mro__}
     if "SettingsProblem" in names:
         return Failure(f"The settings cannot be used:\n{error}", WRONG_USE)
-    if names & {"DatabaseProblem", "CalendarProblem"}:
+    if names & {"DatabaseProblem", "CalendarProblem", "S3Problem"}:
         return Failure(causes(error), WRONG_USE)
     if names & {"DatabaseUnavailable", "OperationalError", "InterfaceError"}:
         return Failure(f"The database cannot be reached: {causes(error)}", UNAVAILABLE)
+    if "PayloadsUnavailable" in names:
+        return Failure(f"The payload store cannot be reached: {causes(error)}", UNAVAILABLE)
     if names & {"ConnectionError", "TimeoutError", "BrokerUnavailable", "PostgresConnectionError"}:
         return Failure(f"No answer: {causes(error)}", UNAVAILABLE)
     if isinstance(error, OSError):

@@ -25,6 +25,8 @@ from tests.support.servers.processes import temporary_folder
 from tests.support.service import SERVE, open_site
 
 MIB = 1024 * 1024
+#: How much memory a gateway may grow by while 120 MB pass through it.
+GROWTH = 48 * MIB
 #: What a store that is cut off costs is bounded; far less than a client's patience.
 PATIENCE = 30.0
 
@@ -111,9 +113,12 @@ def two(machines: TwoMachines) -> Iterator[TwoMachines]:
     machines.here.empty_inboxes()
 
 
-def document(size: int) -> bytes:
-    """A document with an attachment of about this size."""
-    files = [packages.File("công văn.pdf", packages.pdf("văn bản", size))]
+def document(size: int, count: int = 1) -> bytes:
+    """A document with so many attachments of about this size."""
+    files = [
+        packages.File(f"công văn {number}.pdf", packages.pdf("văn bản", size))
+        for number in range(count)
+    ]
     return packages.document(SENDER, (NGHE_AN,), new_id(), files=files)
 
 
@@ -145,6 +150,22 @@ def test_handed_in_here_fetched_there(two: TwoMachines, size: int) -> None:
     assert [key for key in two.stored() if hashlib.sha256(content).hexdigest() in key]
     again = two.there.sender.submit(content)
     assert (again.status, again.json["id"]) == (200, answer.json["id"])
+
+
+def test_memory_does_not_grow_with_the_package(two: TwoMachines) -> None:
+    """120 MB go into the bucket and come out of it in the memory of a few blocks."""
+    warm = two.here.sender.submit(document(20 * MIB))
+    two.there.nghe_an.fetch(two.there.offered("nghe_an", warm.json["id"])["id"])
+    before = [one.gateway.memory_peak() for one in two.both()]
+    content = document(40 * MIB, 3)
+    answer = two.here.sender.submit(content)
+    assert answer.status == 202, answer
+    line = two.there.offered("nghe_an", answer.json["id"])
+    assert two.there.nghe_an.fetch(line["id"]).body == content
+    after = [one.gateway.memory_peak() for one in two.both()]
+    grown = [now - then for now, then in zip(after, before, strict=True)]
+    print(f"grown by {[count // MIB for count in grown]} MiB")
+    assert max(grown) <= GROWTH
 
 
 def test_accepted_and_killed(two: TwoMachines) -> None:
