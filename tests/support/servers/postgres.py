@@ -7,6 +7,7 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -88,6 +89,15 @@ class Postgres:
     def url(self, database: str = "postgres", driver: str = "postgresql+asyncpg") -> str:
         """Address of a database, by default in the form SQLAlchemy's async engine takes."""
         return f"{driver}://{_ADMIN}@127.0.0.1:{self.port}/{database}"
+
+    def dump(self, url: str) -> bytes:
+        """Everything that a database holds, as SQL text."""
+        plain = url.replace("postgresql+asyncpg", "postgresql")
+        program = self._binaries / "pg_dump"
+        done = subprocess.run(
+            [program, plain], capture_output=True, env=clean_environment(), timeout=60, check=True
+        )
+        return done.stdout
 
     def start(self, deadline: float = 60.0) -> None:
         """Start the server (creating its data on the first start) and wait until it answers.
