@@ -190,9 +190,10 @@ EXCHANGE_RULES = (
         _WARN,
         _LIFECYCLE,
         Sentence(
-            "trục này không biết văn bản “{found}”; báo trạng thái vẫn được chuyển tới {allowed}.",
-            "this gateway does not know document “{found}”; the status is passed on to {allowed} "
-            "all the same.",
+            "trục này không biết văn bản “{found}” đã gửi cho cơ quan này; báo trạng thái vẫn được "
+            "chuyển tới {allowed}.",
+            "this gateway does not know of document “{found}” for this agency; the status is "
+            "passed on to {allowed} all the same.",
         ),
     ),
     Rule(

@@ -225,9 +225,10 @@ class Settings(BaseSettings):
         "/XrdAdapter/RestService/forward",
         description="Path under which the operations of the national axis protocol (VXP) answer.",
     )
-    vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
-        "/XrdAdapter/RestService/forward",
-        description="Path under which the operations of the national axis protocol (VXP) answer.",
+    metrics_token: SecretStr = Field(
+        SecretStr(""),
+        description="Bearer token without which /metrics is refused; names of connections are "
+        "among the figures. Empty: whoever reaches the address may read them.",
     )
     calendar_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
         None,
@@ -475,7 +476,9 @@ def _explain(item: Any, where: str) -> str:
         known = ", ".join(sorted(Settings.model_fields))
         return f"{key}: there is no such setting (in {where}); known are: {known}"
     found = str(item.get("input"))
-    shown = "(not shown)" if "url" in key or "secret" in key else repr(found)
+    shown = (
+        "(not shown)" if any(word in key for word in ("url", "secret", "token")) else repr(found)
+    )
     return f"{key} (LIENTHONG_{key.upper()}, or {where}): {item['msg']}; found {shown}"
 
 

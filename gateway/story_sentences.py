@@ -159,6 +159,10 @@ _HAPPENINGS: Mapping[str, Sentence] = {
         "AN NINH: {actor} gửi bằng mã cơ quan không thuộc kết nối này; đã từ chối.",
         "SECURITY: {actor} sent under an agency code that is not its own; refused.",
     ),
+    "security.not-a-recipient": Sentence(
+        "AN NINH: {actor} báo trạng thái cho văn bản không được gửi cho mình; không được ghi nhận.",
+        "SECURITY: {actor} reported on a document that it was not sent; nothing was changed.",
+    ),
     "security.not-the-owner": Sentence(
         "AN NINH: {actor} yêu cầu thay đổi văn bản của cơ quan khác; đã từ chối.",
         "SECURITY: {actor} asked to change another agency's document; refused.",

@@ -312,20 +312,7 @@ class Accept:
         routes: RouteTable,
         now: datetime,
     ) -> list[Issued]:
-        issued = []
-        for delivery in deliveries:
-            if delivery.state is TransportState.RETURNED and delivery.reason is not None:
-                report = await self._reports.refusal(
-                    About.of(package),
-                    delivery.recipient_organ_id,
-                    delivery.reason,
-                    routes,
-                    delivery,
-                    now,
-                )
-                if report is not None:
-                    issued.append(report)
-        return issued
+        return await self._reports.refusals(About.of(package), deliveries, routes, now)
 
     async def _other_content(
         self, tx: Transaction, known: DocumentRecord, package: PackageRecord

@@ -1,8 +1,13 @@
 """Taking a status package in: the road back from a recipient to the sender (edXML section 4).
 
 A report moves the business state of the reporting agency's delivery and then travels to the agency
-in ResponseFor like any package. Who may report: only an agency that the document was sent to
+in ResponseFor like any package. Only an agency that the document was sent to moves anything
 (reliability 2.8, "forged receipt / status"); for 13 (take back) only its sender.
+
+A report on a document that this gateway does not know is passed on with a warning: the document may
+have gone another way. A report on a document that its agency was not sent gets exactly the same
+answer and the same way, else guessing DocumentIds would tell which documents exist; it touches
+neither the document nor its history, and is written down as a security event.
 """
 
 from __future__ import annotations
@@ -104,20 +109,15 @@ class AcceptReport:
                 )
                 if anothers:
                     return Refused(RefusalKind.NOT_THE_OWNER, (anothers,))
-                unknown = make(
-                    "STATUS-FOREIGN-DOCUMENT",
-                    element="MessageHeader/ResponseFor/DocumentId",
-                    found=report.response_for.document_id,
-                    allowed=report.response_for.organ_id,
-                )
-                return await self._record(tx, package, delivery, (unknown,), submission.actor)
+                return await self._foreign(tx, package, delivery, report, submission.actor)
             reported = await tx.deliveries_of_document(
                 document.pk, reporter, kind=DOCUMENT, lock=True
             )
             # Its sender may take back a copy wherever it is; only who can have one reports on it.
             concerned = reported if by_sender else [row for row in reported if can_have(row)]
             if not concerned:
-                return self._not_a_recipient(report)
+                await tx.append([_not_a_recipient(package, document.pk, report, submission.actor)])
+                return await self._foreign(tx, package, delivery, report, submission.actor)
             row = await spoken_of(tx, reported)
             told = replace(package, document_pk=document.pk, lane=row.lane)
             towards = replace(delivery, document_pk=document.pk, lane=row.lane)
@@ -191,7 +191,10 @@ class AcceptReport:
             )
             return (finding,)
         rows = await tx.get_deliveries([one.delivery_id for one in chosen], lock=True)
-        copies = {one.id: one for one in rows}
+        # Who answers has the copy, confirmed or not: it leaves the inbox.
+        proved = [step for row in rows if (step := self._proved(row, code, package, actor))]
+        await tx.apply(proved)
+        copies = {one.id: one for one in rows} | {step.after.id: step.after for step in proved}
         answered = answer_requests(
             code,
             [(one, copies[one.delivery_id]) for one in chosen],
@@ -203,6 +206,9 @@ class AcceptReport:
         await tx.apply(answered.changes)
         await tx.requests.settle(answered.requests)
         if self._on_time is not None:
+            if code is StatusCode.CHANGE_REFUSED:
+                for step in proved:
+                    await self._on_time.received(tx, step.after, actor, package.received_at)
             gone = rows if code is StatusCode.CHANGE_AGREED else []
             carriers = [one.carrier_id for one in chosen]
             await self._on_time.answered(tx, carriers, gone, code, actor, package.received_at)
@@ -257,14 +263,22 @@ class AcceptReport:
             reason=None if routed else Reason(route.kind.value, route.sentence),
         )
 
-    def _not_a_recipient(self, report: StatusReport) -> Refused:
-        finding = make(
-            "STATUS-UNKNOWN-DOCUMENT",
-            element="MessageHeader/From/OrganId",
+    async def _foreign(
+        self,
+        tx: Transaction,
+        package: PackageRecord,
+        delivery: Delivery,
+        report: StatusReport,
+        actor: str,
+    ) -> Accepted:
+        """A report on a document that, as far as its agency may know, is not known here."""
+        unknown = make(
+            "STATUS-FOREIGN-DOCUMENT",
+            element="MessageHeader/ResponseFor/DocumentId",
             found=report.response_for.document_id,
-            allowed="From = a recipient of the document",
+            allowed=report.response_for.organ_id,
         )
-        return Refused(RefusalKind.NOT_A_RECIPIENT, (finding,))
+        return await self._record(tx, package, delivery, (unknown,), actor)
 
     async def _apply(
         self,
@@ -279,23 +293,10 @@ class AcceptReport:
         """Move the business state; the report itself is logged whatever it did."""
         outcome = acknowledge(row.business_state, code)
         changes = []
-        if proof and row.state in _PROVED_BY_REPORT:
-            proved = change(
-                row,
-                Happening.DELIVERED,
-                actor=actor,
-                now=package.received_at,
-                data={"provedBy": code.value},
-                delivered_at=package.received_at,
-                legal_received_at=self._legal(row, package.received_at),
-                ring_at=None,
-                lease_owner=None,
-                lease_until=None,
-                reason=None,
-            )
-            if isinstance(proved, Change):
-                changes.append(proved)
-                row = proved.after
+        proved = self._proved(row, code, package, actor) if proof else None
+        if proved is not None:
+            changes.append(proved)
+            row = proved.after
         proved_now = bool(changes)
         changes.append(_reported(row, outcome, code, package, actor))
         await tx.apply(changes)
@@ -310,6 +311,27 @@ class AcceptReport:
         )
         finding = replace(finding, sentence=outcome.sentence)
         return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})
+
+    def _proved(
+        self, row: Delivery, code: StatusCode, package: PackageRecord, actor: str
+    ) -> Change | None:
+        """A report on a copy proves that its agency has it, where that was not known."""
+        if row.state not in _PROVED_BY_REPORT:
+            return None
+        step = change(
+            row,
+            Happening.DELIVERED,
+            actor=actor,
+            now=package.received_at,
+            data={"provedBy": code.value},
+            delivered_at=package.received_at,
+            legal_received_at=self._legal(row, package.received_at),
+            ring_at=None,
+            lease_owner=None,
+            lease_until=None,
+            reason=None,
+        )
+        return step if isinstance(step, Change) else None
 
     def _legal(self, row: Delivery, moment: datetime) -> datetime | None:
         return self._on_time.legal_time(row.connection_id, moment) if self._on_time else None
@@ -345,6 +367,31 @@ class AcceptReport:
         await tx.insert_deliveries([delivery])
         await tx.append(accepted_events(package, [delivery], actor))
         return Accepted(package, (delivery,), package.findings)
+
+
+def _not_a_recipient(
+    package: PackageRecord, document_pk: str, report: StatusReport, actor: str
+) -> Event:
+    """Somebody spoke about a document that it was not sent: in the document's history, not in
+    that of the report, which its agency can read."""
+    finding = make(
+        "STATUS-UNKNOWN-DOCUMENT",
+        element="MessageHeader/From/OrganId",
+        found=report.response_for.document_id,
+        allowed="From = a recipient of the document",
+    )
+    return Event(
+        type="security.not-a-recipient",
+        at=package.received_at,
+        actor=actor,
+        document_pk=document_pk,
+        correlation_id=package.correlation_id,
+        data={
+            "digest": package.digest,
+            "code": report.status_code,
+            "finding": finding.as_dict(),
+        },
+    )
 
 
 def _about(package: PackageRecord, report: StatusReport) -> About:

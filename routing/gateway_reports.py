@@ -7,7 +7,7 @@ are never made, so two gateways cannot keep each other busy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -21,6 +21,11 @@ from routing.route_table import RouteTable
 from routing.states import TransportState
 
 NewId = Callable[[], str]
+
+#: Copies of one package without a way of which the sender is told in a status 02 each.
+TOLD_ONE_BY_ONE = 32
+#: Agency codes that the one status 02 for more of them names.
+NAMED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,30 @@ class GatewayReports:
         self._new_id = new_id
         self._fair_clock = fair_clock
 
+    async def refusals(
+        self, about: About, deliveries: Sequence[Delivery], routes: RouteTable, now: datetime
+    ) -> list[Issued]:
+        """Tell the sender of each copy that has no way: a status 02 each, or one for very many.
+
+        One package addressed to thousands of codes that nobody has would else make thousands of
+        packages of the gateway's own, each kept for good and delivered. Refusing such a package
+        would punish the recipients that do exist (a circular to 13 000 of which a hundred have
+        been dissolved), so above `TOLD_ONE_BY_ONE` copies a single 02 names the codes; each copy
+        still has its outcome and its reason, which the sender's answer and listings show.
+        """
+        unreached = [(row, row.reason) for row in deliveries if row.reason is not None]
+        if len(unreached) > TOLD_ONE_BY_ONE:
+            first = unreached[0][0]
+            sentence = _very_many([row.recipient_organ_id for row, _ in unreached])
+            code = StatusCode.REFUSED
+            issued = [await self.answer(code, about, "", sentence, routes, first, now)]
+        else:
+            issued = [
+                await self.refusal(about, row.recipient_organ_id, reason, routes, row, now)
+                for row, reason in unreached
+            ]
+        return [one for one in issued if one is not None]
+
     async def refusal(
         self,
         about: About,
@@ -136,7 +165,7 @@ class GatewayReports:
         """
         party = Party(self._identity.organ_id, self._identity.name)
         both = sentence.vi if sentence.vi == sentence.en else f"{sentence.vi} / {sentence.en}"
-        description = f"[{recipient}] {both}"
+        description = f"[{recipient}] {both}" if recipient else both
         content = compose_report(party, about, code, description, now)
         return await self._issue(
             _Words(code, self._identity.organ_id, party, description, recipient),
@@ -232,6 +261,18 @@ class GatewayReports:
             ring_at=now,
         )
         return Issued(package, delivery, accepted_events(package, [delivery], "gateway:accept"))
+
+
+def _very_many(codes: Sequence[str]) -> Sentence:
+    """No way to all of these: how many, and the first of them by code."""
+    named = ", ".join(codes[:NAMED])
+    more = len(codes) - NAMED
+    return Sentence(
+        vi=f"Không có đường chuyển tới {len(codes)} cơ quan nhận: {named}"
+        + (f" và {more} cơ quan khác." if more > 0 else "."),
+        en=f"There is no way to {len(codes)} recipients: {named}"
+        + (f" and {more} more." if more > 0 else "."),
+    )
 
 
 @dataclass(frozen=True, slots=True)

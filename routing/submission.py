@@ -64,8 +64,6 @@ class RefusalKind(StrEnum):
     NOT_THE_OWNER = "not-the-owner"
     #: The report contradicts what is final.
     IMPOSSIBLE_REPORT = "impossible-report"
-    #: The reporting agency never was a recipient of the document.
-    NOT_A_RECIPIENT = "not-a-recipient"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _UNTOLD = frozenset(
     {
         RefusalKind.NOT_THE_SENDER,
-        RefusalKind.NOT_A_RECIPIENT,
         RefusalKind.IMPOSSIBLE_REPORT,
     }
 )

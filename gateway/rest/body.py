@@ -6,8 +6,8 @@ same for all of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import hdrs, web
 
@@ -60,14 +60,21 @@ async def body_of(
     """
     gateway = services(request)
     _before_the_body(request, gateway)
-    if not gateway.turnstile.enter(sender.id):
-        raise _busy(gateway)
-    try:
+    with place_for(gateway, sender):
         await go_on(request)
         async with received(gateway, body or request.content) as result:
             if isinstance(result, NotReceived):
                 raise not_received(result)
             yield result
+
+
+@contextmanager
+def place_for(gateway: Services, sender: Connection) -> Iterator[None]:
+    """A place among the submissions of this moment. Raises `Problem` 429 when there is none."""
+    if not gateway.turnstile.enter(sender.id):
+        raise _busy(gateway)
+    try:
+        yield
     finally:
         gateway.turnstile.leave(sender.id)
 

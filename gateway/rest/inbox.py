@@ -12,6 +12,7 @@ from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, StaffInfo, StatusCode
 from gateway import clock
 from gateway.rest import encode
+from gateway.rest.body import place_for
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import (
@@ -124,7 +125,8 @@ async def report(request: web.Request) -> web.StreamResponse:
         wanted.at or clock.now(),
         wanted.staff,
     )
-    result = await take_bytes(gateway, content, asker, correlation_id(request))
+    with place_for(gateway, asker):
+        result = await take_bytes(gateway, content, asker, correlation_id(request))
     return encode.answer(encode.accepted(result), 200 if result.repeated else 202)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import html
 import json
 import re
@@ -20,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from gateway import clock
 from gateway.rest import encode
+from gateway.rest.problems import unauthorized
 from gateway.rest.requests import services
 from gateway.services import Services
 from gateway.settings import MIB
@@ -102,10 +104,21 @@ async def _payloads(gateway: Services) -> dict[str, Any]:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics for Prometheus; queue figures are read now."""
     gateway = services(request)
+    _may_read_metrics(request, gateway.settings.metrics_token.get_secret_value())
     gateway.metrics.free_bytes.set(gateway.payloads.free_bytes())
     gateway.metrics.figures_known.set(await _refreshed(gateway))
     text = generate_latest(gateway.metrics.registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _may_read_metrics(request: web.Request, wanted: str) -> None:
+    """Raises `Problem` 401 where a token is asked for and this one is not it."""
+    given = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    right = hmac.compare_digest(
+        given.encode("utf-8", "surrogateescape"), wanted.encode("utf-8", "surrogateescape")
+    )
+    if wanted and not right:
+        raise unauthorized()
 
 
 async def _refreshed(gateway: Services) -> bool:

@@ -35,7 +35,6 @@ _STATUS_OF = {
     RefusalKind.NOT_THE_OWNER: 403,
     RefusalKind.OTHER_CONTENT: 409,
     RefusalKind.IMPOSSIBLE_REPORT: 409,
-    RefusalKind.NOT_A_RECIPIENT: 403,
 }
 
 

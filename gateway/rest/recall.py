@@ -10,6 +10,7 @@ from envelopes.findings import Sentence
 from envelopes.model import Party, StatusCode
 from gateway import clock
 from gateway.rest import encode
+from gateway.rest.body import place_for
 from gateway.rest.documents import find
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
@@ -37,8 +38,9 @@ async def recall(request: web.Request) -> web.StreamResponse:
     routes = await gateway.registry.routes()
     chosen = _chosen(body, copies, routes)
     results = []
-    for copy in chosen:
-        results.append(await _take_back(request, asker, package, copy, reason))
+    with place_for(gateway, asker):
+        for copy in chosen:
+            results.append(await _take_back(request, asker, package, copy, reason))
     return encode.answer(
         {"documentId": package.document_id, "items": results}, 202 if results else 200
     )

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from routing.route_table import ConnectionStatus
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, Ministry
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, Ministry, bearer, new_id
+from tests.acceptance.raw import talk
 from tests.acceptance.test_cli import COMMAND, PATIENCE
 from tests.support.servers import free_port, wait_until
 from tests.support.servers.processes import clean_environment
@@ -198,3 +201,45 @@ def test_a_start_that_fails_says_what_it_is_about(site: Site) -> None:
     assert gateway.launch().ended(30) == 3
     assert "cannot start: the database: " in gateway.tail()
     assert "Traceback" not in gateway.tail()
+
+
+def test_figures_may_want_a_token(site: Site) -> None:
+    """With `metrics_token` /metrics is refused to others, as a problem; the probes stay open."""
+    gateway = site.gateway(metrics_token="chỉ-giám-sát").start()
+    for header in ({}, {"Authorization": "Bearer sai"}, {"Authorization": "chỉ-giám-sát"}):
+        asked = Request(f"{gateway.url}/metrics", headers=_latin(header))
+        with pytest.raises(HTTPError) as refused:
+            urlopen(asked, timeout=8.0)
+        with refused.value as answer:
+            assert answer.code == 401
+            assert json.loads(answer.read())["code"] == "unknown-token"
+    right = Request(
+        f"{gateway.url}/metrics", headers=_latin({"Authorization": "Bearer chỉ-giám-sát"})
+    )
+    with urlopen(right, timeout=8.0) as answer:
+        assert b"lienthong_payload_free_bytes" in answer.read()
+    assert gateway.ready()
+    assert gateway.stop() == 0
+    assert "giám-sát" not in gateway.log.read_text()
+
+
+def _latin(headers: dict[str, str]) -> dict[str, str]:
+    """Header values travel as bytes; `urllib` takes them as Latin-1."""
+    return {name: value.encode().decode("latin-1") for name, value in headers.items()}
+
+
+def test_taking_back_takes_a_place_like_handing_in(site: Site) -> None:
+    """While all places of a connection are taken, a recall is asked to come again."""
+    gateway = site.gateway(intake_per_connection=1).start()
+    ministry = Ministry(site, gateway)
+    document_id = new_id()
+    ministry.send(NGHE_AN, document_id=document_id)
+    path = f"/v1/documents/{quote(document_id, safe='')}/recall"
+    body = json.dumps({"reason": "Ban hành nhầm"}).encode()
+    with talk(gateway.port) as slow:
+        slow.head("POST", "/v1/packages", Authorization=bearer(ministry), Content_Length="1000")
+        slow.send(b"<")
+        wait_until(
+            lambda: ministry.sender.once("POST", path, body).status == 429, 5, "no place left"
+        )
+    wait_until(lambda: ministry.sender.once("POST", path, body).status == 202, 10, "the place back")

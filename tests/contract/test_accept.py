@@ -11,7 +11,7 @@ import pytest
 from envelopes.model import BusinessDocType, StatusCode
 from envelopes.read import read_package
 from routing.lanes import Lane
-from routing.records import DOCUMENT, STATUS
+from routing.records import DOCUMENT, STATUS, Delivery
 from routing.route_table import RouteTable
 from routing.states import TransportState
 from routing.submission import Accepted, RefusalKind
@@ -137,6 +137,27 @@ async def test_update_is_a_new_version_of_the_same_document(gateway: Gateway) ->
 
 
 # --- recipients without a way ---------------------------------------------------------------------
+
+
+async def test_very_many_unknown_recipients_are_answered_once(gateway: Gateway) -> None:
+    """Each copy has its outcome and reason; the sender gets one 02 that names them, no hundreds."""
+    strangers = [f"000.00.{number // 40:02}.H{50 + number % 40}" for number in range(400, 800)]
+    answer = await gateway.accepted(document(BETA, *strangers))
+    returned = [row for row in answer.deliveries if row.state is TransportState.RETURNED]
+    assert len(returned) == len(strangers)
+    assert all(row.reason is not None for row in returned)
+    await gateway.bring()
+    assert len(await gateway.inbox(BETA)) == 1
+    (told,) = await gateway.inbox(ALPHA)
+    content = await package_of(gateway, told)
+    assert f"tới {len(strangers)} cơ quan nhận: {strangers[0]}, {strangers[1]}" in content
+    assert len(content) < 20_000
+
+
+async def package_of(gateway: Gateway, row: Delivery) -> str:
+    """The bytes of a delivery's package as text."""
+    package = await look(gateway.database, lambda tx: tx.get_package(row.package_id))
+    return (await gateway.content(package.digest)).decode()
 
 
 async def test_unknown_recipient_is_answered_and_the_others_go_on(gateway: Gateway) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from envelopes.model import BusinessDocType, Document, StatusCode
 from identifiers.organ_id import OrganId
-from routing.records import STATUS, Delivery
+from routing.records import STATUS, Delivery, Event
 from routing.route_table import RouteTable
 from routing.states import Happening, TransportState
 from routing.submission import Accepted, RefusalKind
@@ -125,17 +125,42 @@ async def test_02_after_work_began_is_impossible(gateway: Gateway, delivered: De
 
 
 async def test_only_a_recipient_may_report(gateway: Gateway, delivered: Delivery) -> None:
-    """An agency that never got the document cannot speak about it, nor can its sender."""
-    forged = report(StatusCode.FINISHED, SENT, sender=GAMMA)
-    refused = await gateway.refused(forged, by=GAMMA)
-    assert refused.kind is RefusalKind.NOT_A_RECIPIENT
-    own = report(StatusCode.FINISHED, SENT, sender=ALPHA)
-    assert (await gateway.refused(own, by=ALPHA)).kind is RefusalKind.NOT_A_RECIPIENT
+    """An agency that never got the document changes nothing by speaking about it, nor can its
+    sender; it is told what it would be told of a document that does not exist."""
+    unknown = replace(SENT, document_id="X,2026/01/01,1/CV")
+    answers = [
+        await gateway.accepted(report(StatusCode.FINISHED, about, sender=GAMMA), by=GAMMA)
+        for about in (SENT, unknown)
+    ]
+    for answer in answers:
+        assert answer.package.document_pk is None
+        assert [one.rule for one in answer.findings] == ["STATUS-FOREIGN-DOCUMENT"]
+        (row,) = answer.deliveries
+        assert (str(row.state), str(row.lane), row.document_pk) == ("accepted", "ordinary", None)
+    await gateway.accepted(report(StatusCode.FINISHED, SENT, sender=ALPHA), by=ALPHA)
     in_betas_name = report(StatusCode.FINISHED, SENT, sender=BETA)
     assert (await gateway.refused(in_betas_name, by=GAMMA)).kind is RefusalKind.NOT_THE_SENDER
     assert await business(gateway, delivered) is None
-    await gateway.bring()
-    assert await gateway.inbox(ALPHA) == []
+    assert await reports_in_log(gateway) == []
+
+
+async def test_a_report_of_a_stranger_is_a_security_event(
+    gateway: Gateway, delivered: Delivery
+) -> None:
+    """It stands in the document's history, with who did it; one on an unknown document does not."""
+
+    async def written() -> list[Event]:
+        _, events = await all_rows(gateway.database)
+        return [event for event in events if event.type == "security.not-a-recipient"]
+
+    unknown = replace(SENT, document_id="X,2026/01/01,1/CV")
+    await gateway.accepted(report(StatusCode.FINISHED, unknown, sender=GAMMA), by=GAMMA)
+    assert await written() == []
+    await gateway.accepted(report(StatusCode.FINISHED, SENT, sender=GAMMA), by=GAMMA)
+    (event,) = await written()
+    assert event.document_pk == delivered.document_pk
+    assert event.actor.startswith("connection:")
+    assert event.data["finding"]["rule"] == "STATUS-UNKNOWN-DOCUMENT"
 
 
 async def test_report_about_an_unknown_document_passes_with_a_warning(gateway: Gateway) -> None:

@@ -107,6 +107,24 @@ async def test_recall_after_delivery_is_the_receivers_to_answer(
     await log_agrees(gateway.database)
 
 
+@pytest.mark.parametrize("code", [StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED])
+async def test_who_answers_a_recall_has_the_copy(gateway: Gateway, code: StatusCode) -> None:
+    """Fetched and not confirmed: the answer proves that it is there, so it leaves the inbox."""
+    sent = document(BETA)
+    first = await gateway.accepted(sent)
+    await gateway.bring()
+    (row,) = first.deliveries
+    await gateway.fetch(BETA, row.id)
+    asked = await gateway.accepted(revocation(sent))
+    await gateway.bring()
+    waiting = {item.id for item in await gateway.inbox(BETA)}
+    assert waiting == {row.id, asked.deliveries[0].id}
+    await gateway.accepted(report(code, sent, description="Đã rõ"), by=BETA)
+    assert [item.id for item in await gateway.inbox(BETA)] == [asked.deliveries[0].id]
+    assert (await gateway.now(row.id)).state is TransportState.DELIVERED
+    await log_agrees(gateway.database)
+
+
 async def test_recall_before_anything_was_offered(gateway: Gateway) -> None:
     """Right after its acceptance, by status 13: the sender may, though nobody can have it yet."""
     sent = document(BETA)
@@ -340,8 +358,8 @@ async def test_who_cannot_have_a_document_reports_nothing_on_it(gateway: Gateway
     first = await gateway.accepted(sent)
     await gateway.bring()
     await gateway.accepted(take_back(sent, BETA))
-    refused = await gateway.refused(report(StatusCode.ACCEPTED, sent), by=BETA)
-    assert refused.kind is RefusalKind.NOT_A_RECIPIENT
+    answer = await gateway.accepted(report(StatusCode.ACCEPTED, sent), by=BETA)
+    assert [one.rule for one in answer.findings] == ["STATUS-FOREIGN-DOCUMENT"]
     assert (await copies(gateway, first))[BETA].business_state is None
 
 

@@ -219,10 +219,15 @@ class Gateway:
         items = await look(self.database, lambda tx: tx.inbox(key, None, 1000))
         return [item.delivery for item in items]
 
-    async def fetch_and_confirm(self, of: str, delivery_id: str) -> None:
-        """An agency's system takes one package."""
+    async def fetch(self, of: str, delivery_id: str) -> None:
+        """An agency's system takes the bytes and does not confirm them."""
         mine = self.world.of(of)
         assert isinstance(await fetch(self.database, delivery_id, mine, self.clock()), Fetched)
+
+    async def fetch_and_confirm(self, of: str, delivery_id: str) -> None:
+        """An agency's system takes one package."""
+        await self.fetch(of, delivery_id)
+        mine = self.world.of(of)
         await confirm(self.database, delivery_id, mine, self.clock(), self.on_time)
 
     async def now(self, delivery_id: str) -> Delivery:
