@@ -184,8 +184,6 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         auto_decompress=False,
         # One header names all recipients of a circular in the national axis protocol.
         max_field_size=32 * 1024,
-        # One header names all recipients of a circular in the national axis protocol.
-        max_field_size=32 * 1024,
     )
     try:
         await background.start()
