@@ -16,6 +16,8 @@ from identifiers.texts import fold
 from routing.deliver import AttemptOutcome, AttemptResult
 
 TOO_LARGE = 413
+#: ErrorCodes of axes that use HTTP's numbers for them: not now, or not with these credentials.
+LATER_CODES = frozenset({"401", "408", "425", "429", "500", "502", "503", "504", "507"})
 
 #: Texts are compared folded: lower case, no accents.
 _NOT_HELD = re.compile(
@@ -36,7 +38,7 @@ _LATER = re.compile(
 #: Mended by an operator here or there; the package is as good as ever.
 _CREDENTIALS = re.compile(
     r"\bsign-?header|\bhash-?header|\bhmac\b|\bsystem ?id\b|\btimestamp\b|\bsecret\b|\bunauthori"
-    r"|\bauthenticat|\bcredential|\bxac thuc\b|\bhet han\b|\bexpired\b|\bnot active\b|\bsuspended\b"
+    r"|\bauthenticat|\bcredential|\bxac thuc\b|\bhet han\b|\bexpired\b|\bsuspended\b"
 )
 
 
@@ -73,7 +75,8 @@ def _failed(answer: AxisAnswer, options: AxisOptions, detail: str) -> AttemptRes
         return AttemptResult(AttemptOutcome.DELIVERED, f"it has it already: {detail}"[:300])
     words = answer.text or answer.code or "FAIL"
     if (
-        answer.code in options.later_codes
+        answer.code in LATER_CODES
+        or answer.code in options.later_codes
         or _LATER.search(text)
         or _CREDENTIALS.search(text)
         or not answer.text

@@ -47,9 +47,15 @@ async def add(
 
 
 def add_axis(
-    site: Site, name: str, address: str, codes: Sequence[str] = (), **options: object
+    site: Site,
+    name: str,
+    address: str,
+    codes: Sequence[str] = (),
+    *,
+    secret: str = SECRET,
+    **options: object,
 ) -> NewConnection:
-    """A connection to the axis at `address`, polled often; the test's own process may be the axis."""
+    """A connection to the axis at `address`, polled often."""
     given = {
         "url": address,
         "system_id": "CLIENT",
@@ -60,7 +66,7 @@ def add_axis(
     }
     if not codes:
         given["default_route"] = "true"
-    return asyncio.run(add(site, name, "vxp-axis", codes, given, SECRET))
+    return asyncio.run(add(site, name, "vxp-axis", codes, given, secret))
 
 
 class SimulatedAxis:

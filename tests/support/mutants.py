@@ -71,8 +71,13 @@ def plant_crash(point: str) -> None:
         # The last statement of the transaction was sent, its commit was not.
         _after_async(Accept, "_record", lambda _: crash(point))
     else:
-        for database in (SqliteDatabase, PostgresqlDatabase):
-            _crash_after_commit(database, point)
+        crash_after_commit(_COMMITS[point], point)
+
+
+def crash_after_commit(work: str, point: str) -> None:
+    """Make the process crash right after the commit of the transaction whose work is so called."""
+    for database in (SqliteDatabase, PostgresqlDatabase):
+        _crash_after_commit(database, work, point)
 
 
 def _after(owner: type, name: str, then: Callable[[Any], None]) -> None:
@@ -97,13 +102,13 @@ def _after_async(owner: type, name: str, then: Callable[[Any], None]) -> None:
     setattr(owner, name, changed)
 
 
-def _crash_after_commit(database: type, point: str) -> None:
+def _crash_after_commit(database: type, called: str, point: str) -> None:
     real = database.write  # type: ignore[attr-defined]
 
     async def write(self: Any, work: Callable[..., Awaitable[Any]]) -> Any:
         result = await real(self, work)
         # An empty claim or offer is no step in a package's life.
-        if work.__qualname__ == _COMMITS[point] and result != []:
+        if work.__qualname__ == called and result not in ([], None):
             crash(point)
         return result
 
