@@ -34,9 +34,6 @@ MIB = 1024 * 1024
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 #: First parts of paths that the REST API has.
 _OWN_PATHS = {"v1", "healthz", "readyz", "metrics", "openapi.json", "docs"}
-_BASE_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
-#: First parts of paths that the REST API has.
-_OWN_PATHS = {"v1", "healthz", "readyz", "metrics", "openapi.json", "docs"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -58,12 +55,6 @@ def _http_address(value: str) -> str:
     if value and not value.startswith(("http://", "https://")):
         raise ValueError("write it as https://HOST or https://HOST:PORT")
     return value.rstrip("/")
-
-
-def _base_path(value: str) -> str:
-    if not _BASE_PATH.fullmatch(value) or value.split("/")[1] in _OWN_PATHS:
-        raise ValueError("write it as /PART/PART of letters, digits, . _ -, and not under /v1")
-    return value
 
 
 def _base_path(value: str) -> str:
@@ -220,10 +211,6 @@ class Settings(BaseSettings):
     public_url: str = Field(
         "",
         description="The address that others see, for links in answers. Empty: http://LISTEN.",
-    )
-    vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
-        "/XrdAdapter/RestService/forward",
-        description="Path under which the operations of the national axis protocol (VXP) answer.",
     )
     metrics_token: SecretStr = Field(
         SecretStr(""),
