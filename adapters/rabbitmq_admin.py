@@ -35,13 +35,16 @@ class RabbitMqAdmin:
         address = URL(url)
         self._shown = str(address.with_user(None).with_query(None)).rstrip("/")
         self._base = self._shown + "/api"
-        self._auth = aiohttp.BasicAuth(address.user or "", address.password or "")
+        credentials = aiohttp.encode_basic_auth(address.user or "", address.password or "")
+        self._headers = {"Authorization": credentials}
         self._vhost = quote(vhost, safe="")
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT, sock_connect=5.0)
-        self._session = aiohttp.ClientSession(auth=self._auth, timeout=timeout, trust_env=False)
+        self._session = aiohttp.ClientSession(
+            headers=self._headers, timeout=timeout, trust_env=False
+        )
         return self
 
     async def __aexit__(
