@@ -16,7 +16,6 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import shutil
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from adapters.payloads.probe import probe_folder, remembered
-from adapters.payloads.spool import Spool, sweep_abandoned, temporary_name
+from adapters.payloads.spool import (
+    Spool,
+    broken_is_unavailable,
+    free_bytes,
+    sweep_abandoned,
+    temporary_name,
+)
 from adapters.payloads.store import BLOCK, PayloadHealth, StoredPayload, verified
 from routing.ports import ClaimCheck, PayloadMissing
 
@@ -39,7 +44,7 @@ class DiskSpool(Spool):
         self._one_at_a_time = threading.Lock()
 
     async def keep(self) -> None:
-        """See `Spool.keep`; after an fsync that went wrong another one proves nothing."""
+        """See `Spool.keep`. ValueError after a failure: another fsync would prove nothing."""
         await asyncio.to_thread(self._keep)
 
     def _keep(self) -> None:
@@ -48,10 +53,11 @@ class DiskSpool(Spool):
                 return
             if self._file.closed:
                 raise ValueError("this spool was discarded, or could not be kept before")
-            with self._file:
-                self._store.freshen(self._file.fileno())
-                os.fsync(self._file.fileno())
-            self._store.adopt(self._path, self.claim.digest)
+            with broken_is_unavailable(self._path.parent):
+                with self._file:
+                    self._store.freshen(self._file.fileno())
+                    os.fsync(self._file.fileno())
+                self._store.adopt(self._path, self.claim.digest)
             self._kept = True
 
 
@@ -59,9 +65,12 @@ class DiskPayloads:
     """The payload store in a folder."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] | None = None) -> None:
-        """Use `folder`, making it where needed. Raises OSError when that cannot be done."""
+        """Use `folder`, making it where needed. Raises OSError when that cannot be done.
+
+        `clock` is for tests that turn it.
+        """
         self._folder = folder
-        self._clock = clock or (lambda: datetime.now(UTC))
+        self._clock = clock
         self._incoming = folder / "incoming"
         self._lock = folder / "lock"
         self._incoming.mkdir(parents=True, exist_ok=True)
@@ -95,6 +104,10 @@ class DiskPayloads:
 
     def freshen(self, descriptor: int) -> None:
         """Set a file's time to now; it may have been written long ago."""
+        if self._clock is None:
+            # By the clock of the file system, which all machines that share it have in common.
+            os.utime(descriptor)
+            return
         now = self._clock().timestamp()
         os.utime(descriptor, (now, now))
 
@@ -143,7 +156,7 @@ class DiskPayloads:
 
     def free_bytes(self) -> int:
         """See `Payloads`."""
-        return shutil.disk_usage(self._folder).free
+        return free_bytes(self._folder)
 
     async def stored(self, after: str = "") -> AsyncIterator[StoredPayload]:
         """See `Payloads`."""

@@ -25,7 +25,7 @@ from adapters.payloads.store import Payloads, References, StoredPayload
 #: Least age of what is removed. Two windows of `s3`, and far more than a submission may take.
 GRACE = timedelta(hours=24)
 #: Digests that are asked about at once.
-BATCH = 500
+BATCH = 2000
 #: Payloads that one sweep removes at most; the next one goes on.
 MOST = 10_000
 #: From so many unknown payloads on, and when they are the greater part, nothing is removed.

@@ -25,14 +25,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from shutil import disk_usage
 
 import obstore
 
 from adapters.payloads.probe import probe_folder, remembered
 from adapters.payloads.s3_calls import Calls, Observe, S3Options, open_store
 from adapters.payloads.s3_names import DIGEST_LENGTH, end_of, folder_of, window
-from adapters.payloads.spool import Spool, sweep_abandoned, temporary_name
+from adapters.payloads.spool import Spool, free_bytes, sweep_abandoned, temporary_name
 from adapters.payloads.store import BLOCK, PayloadHealth, StoredPayload, verified
 from routing.ports import ClaimCheck, PayloadDamaged, PayloadMissing, PayloadsUnavailable
 
@@ -110,16 +109,18 @@ class S3Payloads:
     async def upload(self, path: Path, claim: ClaimCheck) -> None:
         """Bring a file of this digest into the store, acknowledged.
 
-        Raises `PayloadsUnavailable`, `PayloadDamaged` when the file is no longer what arrived, and
-        OSError when it cannot be read.
+        Raises `PayloadsUnavailable`, also when the file is no longer what arrived.
         """
-        if claim.size <= PART:
-            content = await asyncio.to_thread(path.read_bytes)
-            if hashlib.sha256(content).hexdigest() != claim.digest:
-                raise PayloadDamaged(claim.digest, "the spool file changed before the upload")
-            await self._put_small(claim, content)
-        else:
-            await self._put_large(claim, path)
+        try:
+            if claim.size <= PART:
+                blocks = verified(_file_blocks(path), claim.digest)
+                await self._put_small(claim, b"".join([block async for block in blocks]))
+            else:
+                await self._put_large(claim, path)
+        except PayloadDamaged as error:
+            raise PayloadsUnavailable(f"{path.parent} changed what arrived: {error}") from error
+        except OSError as error:
+            raise PayloadsUnavailable(f"{path.parent}: {error.strerror or error}") from error
 
     async def _put_small(self, claim: ClaimCheck, content: bytes) -> None:
         name = self._name_now(claim.digest)
@@ -235,7 +236,7 @@ class S3Payloads:
 
     def free_bytes(self) -> int:
         """See `Payloads`."""
-        return disk_usage(self._incoming).free
+        return free_bytes(self._incoming)
 
     async def stored(self, after: str = "") -> AsyncIterator[StoredPayload]:
         """See `Payloads`."""
@@ -256,8 +257,10 @@ class S3Payloads:
             for found in page:
                 _, _, rest = found["path"].partition("/")
                 digest, _, copy = rest.partition("/")
-                adopted = end_of(copy)
-                if len(digest) == DIGEST_LENGTH and adopted is not None:
+                ended = end_of(copy)
+                if len(digest) == DIGEST_LENGTH and ended is not None:
+                    # The time of the server as well, in case a machine's clock is far behind.
+                    adopted = max(ended, found["last_modified"])
                     yield StoredPayload(digest, found["size"], adopted, copy)
 
     async def remove(self, payload: StoredPayload, before: datetime) -> bool:

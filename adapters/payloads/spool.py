@@ -6,16 +6,22 @@ judged, and the memory needed does not depend on the size of a package.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from uuid_utils import uuid4
 
-from routing.ports import ClaimCheck
+from routing.ports import ClaimCheck, PayloadsUnavailable
 
+#: What the system says when nothing more can be written.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: A temporary file this old belongs to a process that is gone.
 ABANDONED_AFTER = timedelta(hours=24)
 
@@ -28,16 +34,18 @@ class Spool(ABC):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("xb", buffering=0)
+        with broken_is_unavailable(path.parent):
+            self._file = path.open("xb", buffering=0)
         self._hash = hashlib.sha256()
         self._size = 0
         self._claim: ClaimCheck | None = None
 
     def write(self, block: bytes | memoryview) -> None:
-        """Append a block. Raises OSError when the disk is full."""
+        """Append a block. Raises OSError when the disk is full, else `PayloadsUnavailable`."""
         view = memoryview(block)
-        while view:
-            view = view[self._file.write(view) :]
+        with broken_is_unavailable(self._path.parent):
+            while view:
+                view = view[self._file.write(view) :]
         self._hash.update(block)
         self._size += len(block)
 
@@ -58,8 +66,8 @@ class Spool(ABC):
     async def keep(self) -> None:
         """Make the package part of the store, durably. Again is harmless once it was.
 
-        Raises `PayloadsUnavailable` when the store cannot be reached (trying again is allowed),
-        OSError when the disk does not take it, and ValueError after that or `discard`.
+        Raises `PayloadsUnavailable` when the store cannot be reached or is broken, OSError when a
+        disk is full, and ValueError after `discard`.
         """
 
     @property
@@ -90,9 +98,31 @@ class Spool(ABC):
         return self._path.read_bytes()
 
 
+@contextmanager
+def broken_is_unavailable(folder: Path) -> Iterator[None]:
+    """A disk that is read-only, gone or broken is an unavailable store; a full one stays OSError.
+
+    Whoever hands in is told to try again in both cases, and operators what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise PayloadsUnavailable(f"{folder}: {error.strerror or error}") from error
+
+
 def temporary_name(folder: Path) -> Path:
     """A file that is nobody else's."""
     return folder / str(uuid4())
+
+
+def free_bytes(folder: Path) -> int:
+    """What the disk under a folder takes; nothing when the folder is gone."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def sweep_abandoned(folder: Path, now: datetime) -> int:

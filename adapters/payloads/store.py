@@ -63,7 +63,7 @@ class Payloads(PayloadStore, Protocol):
         """Whether a payload could be kept now. Tries it; never raises, never hangs."""
 
     def free_bytes(self) -> int:
-        """What the disk still takes on which packages arrive. Raises OSError."""
+        """What the disk still takes on which packages arrive; 0 when it is gone."""
 
     def stored(self, after: str = "") -> AsyncIterator[StoredPayload]:
         """All stored payloads in the order of their digests, those behind `after` only."""

@@ -89,7 +89,11 @@ async def _broker(gateway: Services) -> dict[str, Any]:
 
 async def _payloads(gateway: Services) -> dict[str, Any]:
     """Whether a package could be kept now, tried out; a folder may be there and read-only."""
-    health = await gateway.payloads.check()
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            health = await gateway.payloads.check()
+    except TimeoutError:
+        return {"ok": False, "detail": NO_ANSWER}
     if not health.ok:
         return {"ok": False, "detail": health.detail}
     free = gateway.payloads.free_bytes()

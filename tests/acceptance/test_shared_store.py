@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.client import IncompleteRead
+from typing import Any
 
 import pytest
 
@@ -203,6 +204,21 @@ def test_without_the_bucket_nothing_is_accepted_and_nothing_lost(two: TwoMachine
         assert two.there.nghe_an.fetch(line["id"]).body == content
 
 
+def test_a_bucket_that_does_not_answer_holds_up_no_probe(two: TwoMachines) -> None:
+    """Black hole: readiness says so within its own time limit, and the process is alive."""
+    two.tell(two.proxy.stall)
+    wait_until(lambda: _payloads_part(two.here)["ok"] is False, 15, "readiness to notice")
+    assert "no answer" in _payloads_part(two.here)["detail"]
+    assert two.here.sender.once("GET", "/healthz").status == 200
+
+
+def _payloads_part(ministry: Ministry) -> dict[str, Any]:
+    """What /readyz says of the store, within the time that a probe may take."""
+    answer = ministry.sender.once("GET", "/readyz", timeout=8)
+    part: dict[str, Any] = answer.json["parts"]["payloads"]
+    return part
+
+
 def test_lost_in_the_middle_of_an_upload(two: TwoMachines) -> None:
     """Cut off after some megabytes: 503, no half payload, and the whole one afterwards."""
     content = document(20 * MIB)
@@ -316,6 +332,7 @@ def test_a_read_only_folder_is_not_ready(request: pytest.FixtureRequest) -> None
         assert told.status == 503
         part = told.json["parts"]["payloads"]
         assert part["ok"] is False and "cannot be written to" in part["detail"]
+        told_to_try_again(try_once(ministry, document(1000)))
         site.incoming.chmod(0o777)
         wait_until(gateway.ready, 10, "readiness to notice")
         ministry.send()

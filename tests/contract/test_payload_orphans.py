@@ -25,7 +25,8 @@ from tests.support.s3_server import S3Server
 
 __all__ = ["ground"]
 
-START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+#: The clock that tests turn begins at the real time, which the server has as well.
+START = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 #: Long after START, by all clocks: whatever was adopted at START is old.
 LATER = START + 3 * GRACE

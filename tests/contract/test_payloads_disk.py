@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from adapters.payloads import DiskPayloads
+from routing.ports import PayloadsUnavailable
 from tests.support.payload_stores import content_of, files
 from tests.support.servers.processes import temporary_folder
 
@@ -39,7 +40,7 @@ async def test_keep_that_went_wrong_is_not_kept_the_second_time(
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", broken)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(PayloadsUnavailable, match="Input/output"):
         await spool.keep()
     monkeypatch.undo()
     with pytest.raises(ValueError, match="could not be kept"):

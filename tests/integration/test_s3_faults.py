@@ -15,7 +15,7 @@ import pytest
 
 from adapters.payloads import PayloadHealth, S3Options, S3Payloads
 from adapters.payloads.s3 import PART
-from routing.ports import PayloadDamaged, PayloadMissing, PayloadsUnavailable
+from routing.ports import PayloadMissing, PayloadsUnavailable
 from tests.support.payload_stores import content_of, s3_options
 from tests.support.s3_server import S3Server
 from tests.support.servers import FlakyProxy, free_port
@@ -119,7 +119,7 @@ async def test_a_spool_file_that_changed_is_not_stored(
         spool.write(content)
         digest = spool.finish().digest
         spool._path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(PayloadDamaged):
+        with pytest.raises(PayloadsUnavailable, match="changed what arrived"):
             await spool.keep()
         spool.discard()
         assert await store.size(digest) is None
