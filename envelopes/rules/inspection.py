@@ -1,7 +1,8 @@
 """A look into attachments while they stream by: encoding, marks of secrecy, signatures, real kind.
 
 Constant memory: the first `SAMPLE_BYTES` of a file are kept while it passes, the rest is searched
-block by block. What a PDF or an Office file says inside is not read here.
+block by block. The text at the beginning of PDF and Office files is read as far as it can be had
+cheaply (`pdf_text`, `office_text`); pictures, scanned pages and old Office files are not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from envelopes.content_types import HEAD_BYTES, OCTETS, ZIP, ZIP_KINDS, detect, 
 from envelopes.read import ReadResult
 from envelopes.rules.encodings import encoding_of
 from envelopes.rules.facts import FileFacts, TextEncoding
+from envelopes.rules.office_text import OfficeText, lines_of_xml
+from envelopes.rules.pdf_text import PdfText
 from envelopes.rules.secret_marks import in_page
 
 #: How much of a file's beginning is looked at as text.
@@ -28,24 +31,49 @@ _LONGEST = max(map(len, _MARKERS))
 #: pkcs7-signedData, as a CMS file names its content near its beginning.
 _CMS = bytes.fromhex("06092a864886f70d010702")
 _TEXT_ENDINGS = ("txt", "csv")
+_LONGEST_MAGIC = 5
+_XML = "application/xml"
+#: How text in UTF-16 begins.
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+#: Files of one package whose text inside is read: what this costs is bounded.
+MAX_TEXTS = 20
 
 
 class FileInspector:
     """Takes the bytes of one file; `close` says what they tell."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: bool = True) -> None:
+        """`inside`: whether the text inside PDF and Office files is wanted."""
+        self._inside = inside
         self._sample = bytearray()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._utf8 = True
+        self._size = 0
         self._is_zip = False
+        self._reader: PdfText | OfficeText | None = None
+        self._ended = False
+        #: The mark in the text inside; None: no text could be read.
+        self._inside_mark: str | None = None
+        #: What the bytes are as plain text: encoding, normal form, mark.
+        self._as_text: tuple[TextEncoding, bool | None, str] | None = None
         self._tail = b""
         self._seen: set[bytes] = set()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
+        if len(self._sample) < _LONGEST_MAGIC:
+            # Too little yet to tell the kind: what came before is passed on with this.
+            data = bytes(self._sample) + data
+            self._sample.clear()
+            if len(data) < _LONGEST_MAGIC:
+                self._sample += data
+                return
+            self._begin(data)
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += data[: SAMPLE_BYTES - len(self._sample)]
-            self._is_zip = self._sample.startswith(b"PK\x03\x04")
+        self._size += len(data)
+        if self._reader is not None:
+            self._reader.feed(data)
         if self._is_zip:
             window = self._tail + data
             self._seen.update(marker for marker in _MARKERS if marker in window)
@@ -53,44 +81,66 @@ class FileInspector:
         elif self._utf8:
             self._decode(data, final=False)
 
+    def _begin(self, data: bytes) -> None:
+        self._is_zip = data.startswith(b"PK\x03\x04")
+        if self._inside and self._is_zip:
+            self._reader = OfficeText()
+        elif self._inside and data.startswith(b"%PDF-"):
+            self._reader = PdfText()
+
     def _decode(self, data: bytes, *, final: bool) -> None:
         try:
             self._decoder.decode(data, final)
         except UnicodeDecodeError:
             self._utf8 = False
 
-    def close(self, name: str) -> FileFacts:
-        """What is known of the file, now that all of it has passed."""
+    def end(self) -> None:
+        """All bytes have passed: keep what was found, give the memory back."""
+        if self._ended:
+            return
+        self._ended = True
         if self._utf8 and not self._is_zip:
-            self._decode(b"", final=True)
+            short = bytes(self._sample) if len(self._sample) < _LONGEST_MAGIC else b""
+            self._decode(short, final=True)
         sample = bytes(self._sample)
-        kind = self._kind(detect(sample[:HEAD_BYTES], name), name)
-        encoding = self._encoding(sample, kind, name)
-        if encoding is None:
-            return FileFacts(detected_type=kind, other_signature=self._signature(sample, kind))
-        text = _decoded(sample, encoding)
+        if self._reader is not None:
+            text = self._reader.close()
+            self._inside_mark = None if text is None else in_page(text)
+        elif self._inside and self._size <= SAMPLE_BYTES and detect(sample) == _XML:
+            self._inside_mark = in_page(lines_of_xml(sample.decode("utf-8", "replace")))
+        elif sample and (b"\0" not in sample or sample.startswith(_WIDE)):
+            encoding = encoding_of(sample, utf8=self._utf8)
+            text = _decoded(sample, encoding)
+            nfc = unicodedata.is_normalized("NFC", text) if encoding.is_unicode else None
+            self._as_text = (encoding, nfc, in_page(text))
+        self._reader, self._tail = None, b""
+        del self._sample[HEAD_BYTES:]
+
+    def close(self, name: str) -> FileFacts:
+        """What is known of the file that is called `name`."""
+        self.end()
+        head = bytes(self._sample)
+        kind = self._kind(detect(head, name))
+        if self._as_text is not None and self._is_text(head, kind, name):
+            encoding, nfc, mark = self._as_text
+            return FileFacts(kind, encoding, nfc, searched_for_secrets=True, secret_mark=mark)
         return FileFacts(
             detected_type=kind,
-            encoding=encoding,
-            nfc=unicodedata.is_normalized("NFC", text) if encoding.is_unicode else None,
-            searched_for_secrets=True,
-            secret_mark=in_page(text),
+            other_signature=self._signature(head, kind),
+            searched_for_secrets=self._inside_mark is not None,
+            secret_mark=self._inside_mark or "",
         )
 
-    def _kind(self, kind: str, name: str) -> str:
+    def _kind(self, kind: str) -> str:
         if kind != ZIP:
             return kind
         part = next((_PARTS[part] for part in _PARTS if part in self._seen), "")
         return ZIP_KINDS[part] if part and _OOXML in self._seen else kind
 
-    def _encoding(self, sample: bytes, kind: str, name: str) -> TextEncoding | None:
-        """The encoding of a text; None for a file that is none."""
-        wide = sample.startswith((b"\xff\xfe", b"\xfe\xff"))
-        if kind.startswith("text/") or (kind == OCTETS and wide):
-            return encoding_of(sample, utf8=self._utf8)
-        if kind == OCTETS and ending(name) in _TEXT_ENDINGS and sample and b"\0" not in sample:
-            return encoding_of(sample, utf8=self._utf8)
-        return None
+    def _is_text(self, head: bytes, kind: str, name: str) -> bool:
+        """Whether it is plain text: by its bytes, or by its name where only that can tell."""
+        by_name = ending(name) in _TEXT_ENDINGS or head.startswith(_WIDE)
+        return kind.startswith("text/") or (kind == OCTETS and by_name)
 
     def _signature(self, sample: bytes, kind: str) -> str:
         if _CMS in sample[:64]:
@@ -118,7 +168,9 @@ class PackageInspector:
 
     def sink(self, _content_id: str, index: int) -> Writer:
         """The writer for one attachment's bytes (`envelopes.read.AttachmentSink`)."""
-        inspector = self._files[index] = FileInspector()
+        if (before := self._files.get(index - 1)) is not None:
+            before.end()
+        inspector = self._files[index] = FileInspector(inside=index < MAX_TEXTS)
         return inspector.feed
 
     def facts(self, read: ReadResult) -> tuple[FileFacts, ...]:

@@ -39,6 +39,14 @@ _JOINED = {
 }
 #: How many characters around a mark are looked at.
 _NEAR = 64
+#: The words of a line that is a mark.
+_LINES = {
+    ("mật",): SECRET,
+    ("tối", "mật"): TOP_SECRET,
+    ("tuyệt", "mật"): ABSOLUTE_SECRET,
+}
+_LABEL = re.compile(r"\W*(?:mức )?độ(?: mật)?\s*:")
+_PAGE_LINES, _LONGEST_LINE = 1000, 200
 #: What a mark may be set apart by.
 _OPENING, _CLOSING = "([{<«“\"'*", ")]}>»”\"'*"
 _APART = frozenset(":;-–—|/.,*_=~•·")
@@ -97,28 +105,30 @@ def in_file_name(name: str) -> str:
 
 
 def in_page(text: str) -> str:
-    """The mark that stands on a line of its own, or after its label, as stamped on a document."""
+    """The mark that stands on a line of its own, or after its label, as stamped on a document.
+
+    Without a label it begins with a capital: the last line of a paragraph may well be "mật."
+    """
     if not _may_hold(text):
         return ""
-    for line in text.splitlines()[:400]:
-        words = [_WORD_OF.get(token, token) for token in _TOKEN.findall(normal(line))]
-        if 1 <= len(words) <= 5 and (mark := _line_mark(words)):
+    for line in text.splitlines()[:_PAGE_LINES]:
+        if mark := _line_mark(line[:_LONGEST_LINE]):
             return mark
     return ""
 
 
-def _line_mark(words: list[str]) -> str:
-    for label in (["mức", "độ", "mật"], ["độ", "mật"], ["độ"]):
-        if words[: len(label)] == label and len(words) > len(label):
-            words = words[len(label) :]
-            break
+def _line_mark(line: str) -> str:
+    plain = normal(line)
+    label = _LABEL.match(plain)
+    first = next((char for char in line if char.isalpha()), "")
+    if label is None and not first.isupper():
+        return ""
+    words = tuple(
+        _WORD_OF.get(one, one) for one in _TOKEN.findall(plain[label.end() :] if label else plain)
+    )
     if len(words) == 1 and words[0] in _JOINED:
         return _JOINED[words[0]]
-    return {
-        ("mật",): SECRET,
-        ("tối", "mật"): TOP_SECRET,
-        ("tuyệt", "mật"): ABSOLUTE_SECRET,
-    }.get(tuple(words), "")
+    return _LINES.get(words, "")
 
 
 def _may_hold(text: str) -> bool:

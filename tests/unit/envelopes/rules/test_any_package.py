@@ -54,7 +54,7 @@ _facts = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_facts)
 def test_every_profile_judges_every_package(facts: PackageFacts) -> None:
     """Findings go through JSON unharmed and say where; what refuses comes first."""

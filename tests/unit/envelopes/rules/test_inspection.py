@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 import unicodedata
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -121,6 +123,124 @@ def test_a_mark_beyond_the_sample_is_not_read_but_the_beginning_is() -> None:
     tracemalloc.stop()
     assert inspector.close("a.txt").secret_mark == "Mật"
     assert peak < 1024 * 1024
+
+
+def _pdf(*lines: str, packed: bool = True, mapped: bool = True) -> bytes:
+    """A PDF whose only font draws glyph 1, 2, 3 … for the letters in the order of their use."""
+    glyphs = {char: number for number, char in enumerate(dict.fromkeys("".join(lines)), 1)}
+    shown = "".join(
+        f"<{''.join(f'{glyphs[char]:04x}' for char in line)}> Tj 0 -20 Td\n" for line in lines
+    )
+    pairs = "\n".join(
+        f"<{number:04x}> <{char.encode('utf-16-be').hex()}>" for char, number in glyphs.items()
+    )
+    cmap = f"begincmap 1 beginbfchar\n{pairs}\nendbfchar endcmap"
+    out = b"%PDF-1.5\n"
+    streams = (f"BT /F1 14 Tf 50 800 Td\n{shown}ET", *([cmap] if mapped else []))
+    for number, text in enumerate(streams, 1):
+        data = zlib.compress(text.encode()) if packed else text.encode()
+        kind = b"/Filter /FlateDecode" if packed else b""
+        out += b"%d 0 obj\n<< %b /Length %d >>\nstream\n%b\nendstream\nendobj\n" % (
+            number,
+            kind,
+            len(data),
+            data,
+        )
+    return out + b"%%EOF\n"
+
+
+def _word(*paragraphs: str) -> bytes:
+    body = "".join(f"<w:p><w:r><w:t>{text}</w:t></w:r></w:p>" for text in paragraphs)
+    return archive(
+        {
+            "[Content_Types].xml": b"<Types/>",
+            "word/document.xml": f"<w:document>{body}</w:document>".encode(),
+        }
+    )
+
+
+_PAGE = ("ỦY BAN NHÂN DÂN TỈNH", "TỐI MẬT", "Số: 12/KH-UBND", "mật độ dân số")
+_PLAIN_PAGE = ("ỦY BAN NHÂN DÂN TỈNH", "Số: 12/KH-UBND", "V/v bảo", "mật thông tin", "bảo", "mật.")
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 100])
+@pytest.mark.parametrize(
+    ("content", "name", "mark"),
+    [
+        (_pdf(*_PAGE), "a.pdf", "Tối mật"),
+        (_pdf(*_PAGE, packed=False), "a.pdf", "Tối mật"),
+        (_pdf(*_PLAIN_PAGE), "a.pdf", ""),
+        (_word(*_PAGE), "a.docx", "Tối mật"),
+        (_word(*_PLAIN_PAGE), "a.docx", ""),
+        (
+            archive({"mimetype": b"application/vnd.oasis.opendocument.text",
+                     "content.xml": "<text:p>X</text:p><text:p>MẬT</text:p>".encode()}),
+            "a.odt",
+            "Mật",
+        ),
+        ("<?xml version='1.0'?><w:p>X</w:p><w:p>MẬT</w:p>".encode(), "a.doc", "Mật"),
+        (b"%PDF-1.4\n1 0 obj<<>>stream\nBT (M\xcbt) Tj T* (UBND) Tj ET\nendstream", "a.pdf", "Mật"),
+    ],
+)  # fmt: skip
+def test_a_mark_inside_a_document(content: bytes, name: str, mark: str, size: int) -> None:
+    """The text of PDF, Word and OpenDocument files is read, in whatever blocks it comes."""
+    found = _looked(content, name, size)
+    assert found.searched_for_secrets
+    assert found.secret_mark == mark
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (PDF, "a.pdf"),
+        (_pdf(*_PAGE, mapped=False), "a.pdf"),
+        (_pdf(*_PAGE).replace(b"%%EOF", b"trailer << /Encrypt 9 0 R >>"), "a.pdf"),
+        (_pdf(*_PAGE)[:90], "a.pdf"),
+        (_word(*_PAGE)[:60], "a.docx"),
+        (b"\x89PNG\r\n\x1a\n", "a.png"),
+    ],
+)
+def test_what_cannot_be_read_is_not_called_searched(content: bytes, name: str) -> None:
+    """Pictures, encrypted or broken files, fonts without a mapping: HEAD-SECRET is not judged."""
+    found = _looked(content, name)
+    assert not found.searched_for_secrets and found.secret_mark == ""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_broken_document_breaks_the_look(data: st.DataObject) -> None:
+    """Whatever is cut out of or put into a PDF or a Word file, there are facts."""
+    content = bytearray(
+        data.draw(st.sampled_from([_pdf(*_PAGE, packed=False), _pdf(*_PAGE), _word(*_PAGE)]))
+    )
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content)))
+        cut = data.draw(st.integers(0, 30))
+        content[at : at + cut] = data.draw(
+            st.one_of(
+                st.binary(max_size=8), st.sampled_from([b"stream\n", b"beginbfrange", b"<", b"["])
+            )
+        )
+    _looked(bytes(content), "a.pdf", 64)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"begincmap " + b"beginbfchar " * 40_000,
+        b"begincmap beginbfrange " + b"<0000> <ffff> <0041>" * 20_000 + b"endbfrange",
+        b"begincmap beginbfrange " + b"<00> <01> [" * 20_000 + b"endbfrange",
+        b"BT " + b"(a" * 200_000 + b" Tj ",
+        b"BT " + b"(mmmmmmmmmmmmmmmmmm mmmmmmmmmm) Tj T* " * 9000,
+        bytes(30_000_000),
+    ],
+)
+def test_a_hostile_pdf_costs_little(text: bytes) -> None:
+    """Streams made to take time or memory: far below a second each."""
+    stream = b"1 0 obj<</Filter/FlateDecode>>stream\n" + zlib.compress(text) + b"\nendstream\n"
+    started = time.perf_counter()
+    _looked(b"%PDF-1.4\n" + stream * 12 + b"stream\nendstream\n" * 20_000, "a.pdf", 65_536)
+    assert time.perf_counter() - started < 3
 
 
 def test_every_file_of_a_package_is_looked_at() -> None:

@@ -70,11 +70,11 @@ def test_a_province_changes_settings_alone() -> None:
     }
 
 
-#: One package, judged by every profile: an unsigned Word file (its text is not read here, nor was
-#: it scanned) with an accented name, a declared appendix missing, a paper copy announced.
+#: One package, judged by every profile: an unsigned Word file that was not scanned, with an
+#: accented name, a declared appendix missing, a paper copy announced.
 TABLE = {
     #                    national  ben-tre  dien-bien kien-giang kon-tum  son-la
-    "HEAD-SECRET":       ("not-judged",) * 6,
+    "HEAD-SECRET":       ("pass",   "pass",   "pass",   "pass",   "pass",   "pass"),
     "ID-SENDER":         ("pass",   "pass",   "pass",   "pass",   "pass",   "pass"),
     "ID-RECIPIENT":      ("pass",   "pass",   "pass",   "pass",   "pass",   "pass"),
     "HEAD-REQUIRED":     ("pass",   "pass",   "pass",   "pass",   "pass",   "pass"),

@@ -173,7 +173,12 @@ def test_a_mark_in_a_file_name(name: str, mark: str) -> None:
         ("UBND TỈNH\n   * TỐI MẬT *\nSố: 12", _T),
         ("Độ mật: Tuyệt mật\n", _A),
         ("Mức độ mật: MẬT", _S),
+        ("độ: tối mật", _T),
+        ("UBND TỈNH\nM Ậ T", _S),
         ("UBND TỈNH\nV/v bảo mật\nmật độ dân số", ""),
+        ("tăng cường công tác bảo\nmật.\nNơi nhận", ""),
+        ("quy định về xác định\nđộ mật\nĐộ mật", ""),
+        ("tài liệu thuộc loại\ntuyệt mật\n", ""),
         ("Các độ mật: Tuyệt mật, Tối mật, Mật theo Luật Bảo vệ bí mật nhà nước", ""),
     ],
 )
