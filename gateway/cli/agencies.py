@@ -9,6 +9,7 @@ import click
 
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
+from gateway.cli.agency_requests import requests
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import refuse, wrong_use
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
@@ -21,6 +22,9 @@ from identifiers.organ_id import MalformedOrganId, OrganId
 @click.group(short_help="The directory of agencies.")
 def agencies() -> None:
     """The directory of agencies: their codes, old and new, and who serves them."""
+
+
+agencies.add_command(requests)
 
 
 @agencies.command("import")

@@ -1,13 +1,15 @@
 """Who is asking: the connection behind a system id and a signature, or why not.
 
-Failures are counted and limited for each address and system id: a secret cannot be guessed by
-trying, and one that is wrong does not fill the log. Who is known is then admitted as on every face
-(suspended, networks, rate).
+Failures are counted, and wrong signatures are answered slowly once there were many, so that a
+secret cannot be guessed by trying. Who is known is then admitted as on every face (suspended,
+networks, rate).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import structlog
@@ -33,10 +35,13 @@ from routing.route_table import Connection, RouteTable
 
 log = structlog.get_logger(__name__)
 
-#: Failures that one address may make as one system before it has to wait, and for how long each
-#: counts, in seconds.
-FAILURES = 30
-FAILURE_SECONDS = 2.0
+#: Wrong signatures that one address may give at once as one system; one is forgiven after so many
+#: seconds.
+FREE_FAILURES = 30
+FORGIVEN_SECONDS = 2.0
+#: Seconds that the answer to a further one takes, and how many may wait for theirs together.
+SLOW_ANSWER = 1.0
+MOST_WAITING = 8
 #: Most callers whose failures are remembered.
 MOST_CALLERS = 10_000
 
@@ -59,22 +64,38 @@ class Caller:
 
 
 class Failures:
-    """How often callers failed of late (generic cell rate algorithm, as `gateway.admission`)."""
+    """Wrong signatures of late, for each address and system.
+
+    Guessing is made slow, and a right signature still gets in at once: others behind the same
+    address must not be able to lock an agency out.
+    """
 
     def __init__(self) -> None:
         self._due: dict[tuple[str, str], float] = {}
+        self._waiting: Counter[tuple[str, str]] = Counter()
 
-    def too_many(self, caller: tuple[str, str], now: float) -> bool:
-        """Whether this caller has to wait."""
-        return self._due.get(caller, 0.0) - now > FAILURES * FAILURE_SECONDS
+    def crowded(self, caller: tuple[str, str]) -> bool:
+        """Whether so many wrong signatures wait for their answer that no other is looked at."""
+        return self._waiting[caller] >= MOST_WAITING
 
-    def note(self, caller: tuple[str, str], now: float) -> None:
-        """One more."""
+    async def note(self, caller: tuple[str, str]) -> None:
+        """One more; returns late when there were many."""
+        now = time.monotonic()
         if len(self._due) >= MOST_CALLERS:
             self._due = {key: due for key, due in self._due.items() if due > now}
         if len(self._due) >= MOST_CALLERS:
             self._due.clear()
-        self._due[caller] = max(self._due.get(caller, 0.0), now) + FAILURE_SECONDS
+        due = max(self._due.get(caller, 0.0), now) + FORGIVEN_SECONDS
+        self._due[caller] = min(due, now + (FREE_FAILURES + 1) * FORGIVEN_SECONDS)
+        if due - now <= FREE_FAILURES * FORGIVEN_SECONDS:
+            return
+        self._waiting[caller] += 1
+        try:
+            await asyncio.sleep(SLOW_ANSWER)
+        finally:
+            self._waiting[caller] -= 1
+            if not self._waiting[caller]:
+                del self._waiting[caller]
 
 
 class Gate:
@@ -91,23 +112,25 @@ class Gate:
         claim = claim_of(request.raw_headers)
         peer = request.remote or ""
         if isinstance(claim, Distrusted):
-            raise self._refused(claim, (peer, ""), "")
+            raise self._refused(claim, peer, "")
         connection = await self._find(claim.system_id)
         key = (peer, claim.system_id if connection is not None else "")
-        if self._failures.too_many(key, time.monotonic()):
+        if self._failures.crowded(key):
             self._services.metrics.distrusted.labels(VXP, "too-many-failures").inc()
             raise _too_many()
         parameters = await self._signed(claim, connection)
         if isinstance(parameters, Distrusted) or connection is None:
             why = parameters if isinstance(parameters, Distrusted) else _unknown()
-            raise self._refused(why, key, claim.system_id)
+            if why.why is Distrust.WRONG_SIGNATURE:
+                await self._failures.note(key)
+            raise self._refused(why, peer, claim.system_id)
         options = options_of(connection, VxpOptions)
         turned_away = self._services.admission.admit(connection, request.remote)
         if turned_away is not None:
             raise not_admitted(connection.name, turned_away, request.remote)
         late = judge_time(parameters, options.tolerance_seconds, clock.now())
         if late is not None:
-            raise self._refused(late, key, claim.system_id)
+            raise self._refused(late, peer, claim.system_id)
         return Caller(connection, options, parameters)
 
     async def _signed(self, claim: Claim, connection: Connection | None) -> Parameters | Distrusted:
@@ -136,14 +159,13 @@ class Gate:
             self._of = routes
         return self._systems
 
-    def _refused(self, why: Distrusted, key: tuple[str, str], system_id: str) -> Problem:
-        self._failures.note(key, time.monotonic())
+    def _refused(self, why: Distrusted, peer: str, system_id: str) -> Problem:
         self._services.metrics.distrusted.labels(VXP, why.why.value).inc()
         log.warning(
             "vxp.not-believed",
             why=why.why.value,
             system_id=system_id,
-            peer=key[0],
+            peer=peer,
             detail=why.sentence.en,
         )
         return problem_of(why)
@@ -171,7 +193,7 @@ def _too_many() -> Problem:
         429,
         "too-many-failures",
         Sentence(
-            vi="Quá nhiều lần xác thực sai từ địa chỉ này; hãy chờ một phút rồi thử lại.",
-            en="Too many failed authentications from this address; wait a minute and try again.",
+            vi="Quá nhiều lần xác thực sai từ địa chỉ này; hãy chờ vài giây rồi thử lại.",
+            en="Too many failed authentications from this address; wait some seconds, try again.",
         ),
     )
