@@ -128,3 +128,14 @@ def _not_good(en: str, vi: str) -> Problem:
     return Problem(
         403, "claim-not-valid", Sentence(vi, en), headers={hdrs.CACHE_CONTROL: "no-store"}
     )
+
+
+async def _continue_later(_request: web.Request) -> None:
+    """Expect: 100-continue is answered by the handler, once it wants the body."""
+
+
+#: No part of the REST contract: the addresses are signed; `docs/asyncapi.yaml` tells them.
+ROUTES = (
+    web.get("/v1/claims/{digest}", fetch, allow_head=False),
+    web.put("/v1/claims/{digest}", hand_in, expect_handler=_continue_later),
+)

@@ -101,15 +101,5 @@ def make_application(services: Services) -> web.Application:
         offered += vxp_routes(services)
     application.add_routes(offered)
     if "api" in services.roles:
-        # No part of the REST contract: the addresses are signed, and docs/asyncapi.yaml tells them.
-        application.add_routes(
-            [
-                web.get("/v1/claims/{digest}", amqp_claim_pages.fetch, allow_head=False),
-                web.put(
-                    "/v1/claims/{digest}",
-                    amqp_claim_pages.hand_in,
-                    expect_handler=_continue_later,
-                ),
-            ]
-        )
+        application.add_routes(amqp_claim_pages.ROUTES)
     return application
