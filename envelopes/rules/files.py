@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from envelopes import element_names as names
 from envelopes.content_types import OCTETS, ZIP, ZIP_KINDS, ending
 from envelopes.limits import MIB
-from envelopes.model import Attachment, Document
+from envelopes.model import Attachment, BusinessDocType, Document
 from envelopes.rules.encodings import header_problem
 from envelopes.rules.facts import FileFacts, PackageFacts, ScanVerdict
 from envelopes.rules.header_texts import header_texts
@@ -130,6 +130,8 @@ def check_complete(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
     info = document.other_info if document else None
     if document is None or info is None or not document.attachments:
         return
+    if document.business.doc_type is BusinessDocType.REVOCATION:
+        return  # what is taken back need not be whole
     others = len(document.attachments) - 1
     if len(info.appendixes) > others:
         yield Broken(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envelopes.model import Document, SignatureForm
+from envelopes.model import BusinessDocType, Document, SignatureForm
 from envelopes.rules.facts import FileFacts, PackageFacts
 from envelopes.rules.files import kind_of, shown
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
@@ -26,7 +26,6 @@ _MISSING = {
     SignerKind.OFFICIAL: ("chữ ký số của người có thẩm quyền", "the official's signature"),
     SignerKind.AGENCY: ("chữ ký số của cơ quan", "the agency's signature"),
 }
-_CHANGES = frozenset({"1"})
 
 
 def check_signed_pdf(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
@@ -126,7 +125,8 @@ def _with_files(facts: PackageFacts) -> Document | None:
     document = facts.document
     if document is None or not document.attachments:
         return None
-    return None if document.business.doc_type.value in _CHANGES else document
+    revoked = document.business.doc_type is BusinessDocType.REVOCATION
+    return None if revoked else document
 
 
 def _looked_at(facts: PackageFacts, index: int) -> FileFacts | None:

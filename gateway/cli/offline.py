@@ -41,7 +41,9 @@ class Offline:
         if examined.facts is None:
             return examined
         now = clock.now()
-        lookups = Lookups(received_at=now, calendar=self._calendars.of(profile.calendar))
+        own = profile.name in self._calendars.names
+        calendar = self._calendars.of(profile.name if own else profile.calendar)
+        lookups = Lookups(received_at=now, calendar=calendar)
         facts = replace(examined.facts, lookups=lookups)
         if self._inspector is not None:
             signatures = (

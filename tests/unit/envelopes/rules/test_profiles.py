@@ -195,6 +195,7 @@ def test_unknown_profiles_are_bugs() -> None:
         ({}, "000.00.00.G22", (), NATIONAL),
         ({"profile": "ben-tre"}, "000.00.00.G22", (), "ben-tre"),
         ({"profile": 7}, "000.00.00.G22", (), NATIONAL),
+        ({"profile": "half-days"}, "000.00.00.G22", (), NATIONAL),
         ({}, "000.00.05.H34", (), "kon-tum"),
         ({"profile": "ben-tre"}, "000.00.05.H34", (), "kon-tum"),
         ({}, "000.01.05.H34", (), "kon-tum"),

@@ -349,6 +349,13 @@ def test_a_status_report_is_judged_by_what_concerns_it() -> None:
     assert (finding.rule, finding.element) == ("HEAD-SECRET", "MessageHeader/Description")
 
 
+def test_a_recall_is_not_held_up_by_what_it_takes_back() -> None:
+    """Neither signatures nor appendices are asked of a package that only takes a document back."""
+    packed = changed("DocType>0<", "DocType>1<", rule_corpus()["file-complete--trips-appendixes"])
+    made = facts(packed, signatures=signatures(signed_file()))
+    assert not judge(made, load_profile("kon-tum")).refused
+
+
 def test_all_rules_name_their_regulation() -> None:
     """Each rule of parts A-C names a decision, letter or draft of a province, with the article."""
     for rule_id in (*CHECKS, *JUDGED_BY_READER):
