@@ -221,10 +221,6 @@ class Settings(BaseSettings):
         description="Bearer token without which /metrics is refused; names of connections are "
         "among the figures. Empty: whoever reaches the address may read them.",
     )
-    vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
-        "/XrdAdapter/RestService/forward",
-        description="Path under which the operations of the national axis protocol (VXP) answer.",
-    )
     calendar_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
         None,
         description="TOML file with office hours, holidays and make-up days per profile. "
