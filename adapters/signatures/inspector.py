@@ -134,7 +134,7 @@ class SignatureInspector:
                 detail = f"more than {self._inspection.max_files} files"
                 progress.files[index] = _unverifiable(index, attachment, Reason.TOO_MANY, detail)
             else:
-                wanted.append(WantedFile(index, attachment.wrapped))
+                wanted.append(WantedFile(index, attachment.wrapped, attachment.size))
         return tuple(wanted)
 
     async def _setup(self, profile: str, material: TrustMaterial) -> tuple[str, bytes]:

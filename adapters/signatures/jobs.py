@@ -37,10 +37,11 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class WantedFile:
-    """An attachment to be looked at; `wrapped` as reading found it."""
+    """An attachment to be looked at; `wrapped` and `size` (bytes) as reading found them."""
 
     index: int
     wrapped: bool
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ is bare, and it opens nothing but the package it is told and files without a nam
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import resource
@@ -17,7 +18,8 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from functools import partial
+from typing import BinaryIO
 
 from adapters.signatures.jobs import OPENED, READY, XML, Job, Setup, read_request, write_answer
 from adapters.signatures.pdf import PdfCheck, check_pdf
@@ -59,6 +61,13 @@ class _Opened:
         return b"%PDF-" in self.head
 
 
+def _room(size: int, folder: str | None) -> BinaryIO:
+    """Where a file is put while it is looked at: parsers read byte by byte, so not too clever."""
+    if size <= _IN_MEMORY:
+        return io.BytesIO()
+    return tempfile.TemporaryFile(dir=folder)
+
+
 def open_files(job: Job, folder: str | None, stack: ExitStack) -> list[_Opened]:
     """The wanted files of the package, in one pass over it."""
     wanted = {one.index: one for one in job.files}
@@ -67,9 +76,9 @@ def open_files(job: Job, folder: str | None, stack: ExitStack) -> list[_Opened]:
     def sink(_content_id: str, index: int) -> Writer | None:
         if index not in wanted:
             return None
-        file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=folder)  # noqa: SIM115 - the stack closes it
+        file = _room(wanted[index].size, folder)
         stack.callback(file.close)
-        opened[index] = _Opened(index, cast(BinaryIO, file))
+        opened[index] = _Opened(index, file)
         return opened[index].write
 
     def wrapped(index: int) -> bool | None:
@@ -139,18 +148,19 @@ def main() -> None:
     os.dup2(2, 1)
     judge = Judge(TrustMaterial(), TrustPolicy())
     write_answer(answers, READY, {})
-    while (request := read_request(requests)) is not None:
-        if isinstance(request, Setup):
-            judge = Judge(request.material, request.policy)
-            continue
-        steps = 2 + len(request.files)
-        signal.alarm(int(seconds * steps) + _ALARM_MARGIN)
-        try:
-            asyncio.run(run(request, judge, lambda index, body: write_answer(answers, index, body)))
-        except MemoryError:
-            # What is left of this process is not to be relied on.
-            os._exit(EXIT_MEMORY)
-        signal.alarm(0)
+    with asyncio.Runner() as runner:
+        while (request := read_request(requests)) is not None:
+            if isinstance(request, Setup):
+                judge = Judge(request.material, request.policy)
+                continue
+            steps = 2 + len(request.files)
+            signal.alarm(int(seconds * steps) + _ALARM_MARGIN)
+            try:
+                runner.run(run(request, judge, partial(write_answer, answers)))
+            except MemoryError:
+                # What is left of this process is not to be relied on.
+                os._exit(EXIT_MEMORY)
+            signal.alarm(0)
 
 
 #: How the process ends when its memory did not suffice.

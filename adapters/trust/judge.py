@@ -33,6 +33,8 @@ from adapters.trust.material import RevocationMode, TrustMaterial, TrustPolicy
 from envelopes.signature_facts import Reason, Revocation
 
 _TOLERANCE = timedelta(minutes=1)
+#: How many certificates' revocation is remembered.
+_REMEMBERED = 4096
 
 
 class Purpose(StrEnum):
@@ -94,6 +96,7 @@ class Judge:
         self._others = [x509.Certificate.load(one) for one in material.intermediates]
         self._crls = [crl.CertificateList.load(one) for one in material.crls]
         self._ocsps = [ocsp.OCSPResponse.load(one) for one in material.ocsps]
+        self._revocations: dict[tuple[bytes, datetime], Judgement] = {}
 
     async def judge(
         self,
@@ -123,7 +126,26 @@ class Judge:
         if since is not None and since <= at:
             detail = f"suspended since {since.isoformat()}"
             return Judgement(False, reasons=(Reason.SUSPENDED,), detail=detail)
-        return await self._revocation(path, at, evidence)
+        if evidence.crls or evidence.ocsps:
+            return await self._revocation(path, at, evidence)
+        return await self._remembered(certificate, path, at)
+
+    async def _remembered(
+        self, certificate: x509.Certificate, path: ValidationPath, at: datetime
+    ) -> Judgement:
+        """What our own lists say, asked once a minute: the same seals sign all day long.
+
+        A large list takes its time, and a minute is what clocks may differ anyway.
+        """
+        key = (certificate.sha256, at.replace(second=0, microsecond=0))
+        found = self._revocations.get(key)
+        if found is None:
+            chain = Evidence(tuple(path.iter_certs(include_root=True)))
+            found = await self._revocation(path, at, chain)
+            if len(self._revocations) >= _REMEMBERED:
+                self._revocations.clear()
+            self._revocations[key] = found
+        return found
 
     async def _path(
         self, certificate: x509.Certificate, at: datetime, evidence: Evidence
