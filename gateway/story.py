@@ -16,6 +16,14 @@ from typing import Any
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import story_sentences as tell
+from gateway.story_changes import (
+    Linked,
+    is_request,
+    linked,
+    request_accepted,
+    request_on_its_way,
+    withdrawn,
+)
 from gateway.story_deadlines import deadline, is_dull
 from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import ReportEffect
@@ -134,9 +142,11 @@ def story_of(
     deliveries: Sequence[Delivery],
     connection_name: Callable[[str | None], str],
     waiting: Waiting = lambda _: None,
+    links: Sequence[Linked] = (),
 ) -> Story:
     """Tell the story of a document, or of packages about a document that is not known here."""
-    return _Teller(document, events, packages, deliveries, connection_name, waiting).tell()
+    teller = _Teller(document, events, packages, deliveries, connection_name, waiting, links)
+    return teller.tell()
 
 
 class _Teller:
@@ -150,8 +160,10 @@ class _Teller:
         deliveries: Sequence[Delivery],
         connection_name: Callable[[str | None], str],
         waiting: Waiting,
+        links: Sequence[Linked],
     ) -> None:
         self._waiting = waiting
+        self._links = links
         self._document = document
         self._events = sorted(events, key=lambda event: event.seq)
         self._packages = {package.id: package for package in packages}
@@ -172,6 +184,7 @@ class _Teller:
         head: list[Line] = []
         for event in self._events:
             told.get(self._chapter_of(event), head).append(self._line(event))
+        head = _in_time([*head, *(_link_line(one) for one in self._links)])
         first = next(iter(self._packages.values()), None)
         return Story(
             title=tell.title(self._document, first),
@@ -238,15 +251,40 @@ class _Teller:
         actor = tell.actor(event.actor)
         name = self._connection_name(delivery.connection_id) if delivery else ""
         if event.type == "package.accepted":
+            if package is not None and package.kind == STATUS and is_request(package):
+                return request_accepted(package, actor)
             return tell.accepted(event, package, actor)
         if event.type.startswith("deadline."):
             return deadline(event)
         if event.type.startswith("report."):
             who = delivery.recipient_name if delivery else ""
             return tell.report(event, who)
+        other = None
+        if event.type == "delivery.withdrawn":
+            other = withdrawn(event, self._packages)
         if package is not None and package.kind == STATUS:
+            if is_request(package):
+                return request_on_its_way(event, other or tell.happening(event, actor, name))
             return tell.report_on_its_way(event, package, name, actor)
-        return tell.happening(event, actor, name)
+        return other or tell.happening(event, actor, name)
+
+
+def _in_time(lines: list[Line]) -> list[Line]:
+    """In the order of time; lines of one moment keep theirs."""
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _link_line(one: Linked) -> Line:
+    package = one.package
+    return Line(
+        at=package.received_at,
+        type=f"link.{one.link.kind}",
+        actor=package.sender,
+        sentence=linked(one),
+        technical=False,
+        package_id=package.id if one.outgoing else None,
+        delivery_id=None,
+    )
 
 
 def _document_id(document: DocumentRecord | None, package: PackageRecord | None) -> str:

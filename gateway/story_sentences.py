@@ -50,6 +50,14 @@ STATE_WORDS: Mapping[TransportState, Sentence] = {
     ),
 }
 
+#: Withdrawn copies that were not taken back: by the code of their reason.
+_WITHDRAWN_WORDS: Mapping[str, Sentence] = {
+    "superseded": Sentence("đã thay bằng bản mới hơn", "replaced by a newer version"),
+    "nothing-to-ask": Sentence("yêu cầu không cần chuyển", "a request that need not travel"),
+    "asked-before": Sentence("đã yêu cầu trước đó", "asked before"),
+    "cannot-be-recalled": Sentence("không thu hồi được", "cannot be taken back"),
+}
+
 CHANGE_WORDS: Mapping[str, Sentence] = {
     "recall-pending": Sentence("chờ trả lời yêu cầu lấy lại", "asked to give it back"),
     "recalled": Sentence("đã được lấy lại", "taken back"),
@@ -202,6 +210,8 @@ def title(document: DocumentRecord | None, package: PackageRecord | None) -> Sen
 def standing(delivery: Delivery) -> Sentence:
     """How one recipient's newest copy stands."""
     state = STATE_WORDS[delivery.state]
+    if delivery.state is TransportState.WITHDRAWN and delivery.reason is not None:
+        state = _WITHDRAWN_WORDS.get(delivery.reason.code, state)
     vi, en = [state.vi], [state.en]
     if delivery.business_state is not None:
         code = _code(delivery.business_state)

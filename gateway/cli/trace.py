@@ -12,6 +12,7 @@ from gateway.cli.failures import refuse
 from gateway.cli.output import print_json, show
 from gateway.cli.session import Session, open_session
 from gateway.story import Story, story_of
+from gateway.story_changes import Linked
 from gateway.waiting import why_waiting
 from routing.ports import DocumentQuery, Transaction
 from routing.records import Delivery, DocumentRecord, Event, PackageRecord
@@ -23,6 +24,7 @@ class _Material:
     events: list[Event]
     packages: list[PackageRecord]
     deliveries: list[Delivery]
+    links: list[Linked]
 
 
 @click.command(short_help="Tell what happened to a document.")
@@ -65,10 +67,11 @@ async def find_story(session: Session, wanted: str) -> Story | list[DocumentReco
                 await tx.events_of_document(found.pk),
                 packages,
                 await tx.deliveries_of_document(found.pk),
+                await _links(tx, found.pk),
             )
         if isinstance(found, PackageRecord):
             deliveries = await tx.deliveries_of_package(found.id)
-            return _Material(None, await tx.events_of_package(found.id), [found], deliveries)
+            return _Material(None, await tx.events_of_package(found.id), [found], deliveries, [])
         return found
 
     material = await session.database.read(read)
@@ -81,7 +84,21 @@ async def find_story(session: Session, wanted: str) -> Story | list[DocumentReco
         material.deliveries,
         session.connection_name,
         lambda row: why_waiting(row, session.routes.connections, clock.now()),
+        material.links,
     )
+
+
+async def _links(tx: Transaction, document_pk: str) -> list[Linked]:
+    """What the document answers and replaces, and what answers and replaces it."""
+    found = []
+    links = await tx.requests.links_of([document_pk])
+    packages = await tx.get_packages([link.package_id for link in links])
+    for link in links:
+        outgoing = link.from_pk == document_pk
+        other = await tx.get_document(link.to_pk if outgoing else link.from_pk)
+        if other is not None and link.package_id in packages:
+            found.append(Linked(link, outgoing, other, packages[link.package_id]))
+    return found
 
 
 async def _look(

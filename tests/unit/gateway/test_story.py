@@ -11,8 +11,20 @@ from hypothesis import strategies as st
 from envelopes.findings import Sentence
 from envelopes.model import StatusCode
 from gateway.story import Story, story_of
+from gateway.story_changes import Linked
 from routing.gateway_reports import accepted_events
-from routing.records import STATUS, Delivery, DocumentRecord, Event, PackageRecord, Reason, change
+from routing.records import (
+    REPLACES,
+    REPLIES_TO,
+    STATUS,
+    Delivery,
+    DocumentRecord,
+    Event,
+    Link,
+    PackageRecord,
+    Reason,
+    change,
+)
 from routing.states import Happening, Impossible, ReportEffect, TransportState
 from tests.support.builders import NOW, delivery, later, new_id, package
 
@@ -35,11 +47,17 @@ def tell(
     packages: tuple[PackageRecord, ...] = (SENT,),
     deliveries: tuple[Delivery, ...] = (BETA, GAMMA),
     document: DocumentRecord | None = DOCUMENT,
+    links: tuple[Linked, ...] = (),
 ) -> Story:
     """The story of these events."""
     names = {"a": "QLVB A", "b": "QLVB B", "c": "QLVB C"}
     return story_of(
-        document, numbered(*events), packages, deliveries, lambda one: names.get(one or "", "")
+        document,
+        numbered(*events),
+        packages,
+        deliveries,
+        lambda one: names.get(one or "", ""),
+        links=links,
     )
 
 
@@ -252,3 +270,67 @@ def test_recalls_are_told_with_their_reason() -> None:
     lines = tell(asked, replace(asked, type="change.recalled")).chapters[0].lines
     assert lines[0].sentence.vi == "Bên gửi yêu cầu lấy lại văn bản: Gửi nhầm"
     assert lines[1].sentence.en == "The document was taken back."
+
+
+def test_a_request_travels_to_the_recipient() -> None:
+    """A status 13 goes the other way than a report: the recipient has it in the end."""
+    asking = replace(
+        package("H41", document_pk=DOCUMENT.pk, document_id=DOCUMENT.document_id),
+        kind=STATUS,
+        meaning=StatusCode.TAKE_BACK.value,
+        summary={"description": "Ban hành nhầm", "about": "H41.02"},
+        connection_id="a",
+    )
+    row = delivery(asking, "H41.02", recipient_name="Sở Nội vụ", connection_id="b")
+    events = [
+        *accepted_events(asking, [row], "connection:QLVB A"),
+        *happened(row, Happening.OFFERED, Happening.FETCHED, Happening.DELIVERED),
+    ]
+    story = tell(*events, packages=(SENT, asking), deliveries=(BETA, GAMMA, row))
+    told = [line.sentence for line in story.chapters[0].lines]
+    assert told[0].vi == "Trục nhận yêu cầu lấy lại từ kết nối «QLVB A»: «Ban hành nhầm»."
+    assert told[1].en == "The request to take it back is on its way to the recipient."
+    assert told[-1].en == "The recipient has the request to take it back."
+    assert not any("sender has" in one.en or "Báo cáo" in one.vi for one in told)
+
+
+def test_a_superseded_copy_was_replaced_and_not_taken_back() -> None:
+    """The line names the newer version; the copy stands as replaced."""
+    newer = replace(SENT, id=new_id(), version=2)
+    gone = happened(BETA, Happening.WITHDRAWN, why="superseded", by=newer.id)
+    left = replace(
+        BETA,
+        state=TransportState.WITHDRAWN,
+        reason=Reason("superseded", Sentence("Bản cũ", "The older")),
+    )
+    story = tell(*gone, packages=(SENT, newer), deliveries=(left, GAMMA))
+    assert story.chapters[0].lines[0].sentence.en == (
+        "Replaced by version 2 before the recipient fetched it."
+    )
+    assert story.chapters[0].standing.vi == "Hiện nay: đã thay bằng bản mới hơn."
+    plain = tell(*happened(BETA, Happening.WITHDRAWN, why="recalled", by=newer.id))
+    assert "Taken back" in plain.chapters[0].lines[0].sentence.en
+
+
+def test_answers_and_replacements_have_a_line_on_both_sides() -> None:
+    """Which document answers which, in the order of time among the other lines."""
+    reply = DocumentRecord(new_id(), "H53", "H53,2026/03/05,2/CV", 1, "V/v trả lời", NOW)
+    carrier = replace(package("H53"), received_at=later(days_seconds(1)))
+    accepted = accepted_events(SENT, [], "connection:QLVB A")
+    for kind, outgoing, vi, en in (
+        (REPLIES_TO, False, "Được trả lời bằng văn bản", "Answered by document"),
+        (REPLIES_TO, True, "Trả lời văn bản", "Answers document"),
+        (REPLACES, False, "Được thay thế bằng văn bản", "Replaced by document"),
+        (REPLACES, True, "Thay thế văn bản", "Replaces document"),
+    ):
+        link = Link(reply.pk, DOCUMENT.pk, kind, carrier.id)
+        story = tell(*accepted, links=(Linked(link, outgoing, reply, carrier),))
+        line = story.lines[-1]
+        assert line.sentence.vi == f"{vi} H53,2026/03/05,2/CV (V/v trả lời)."
+        assert line.sentence.en == f"{en} H53,2026/03/05,2/CV (V/v trả lời)."
+        assert line.at == carrier.received_at and not line.technical
+
+
+def days_seconds(days: int) -> float:
+    """Seconds of so many days."""
+    return timedelta(days=days).total_seconds()
