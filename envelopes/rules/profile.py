@@ -218,8 +218,8 @@ def profile_for(
 
     `assignments` maps agency codes to names: the longest of them that the agency lies under wins
     (an agency's own code is the longest). Without one, ``profile`` of the connection's settings;
-    without that, or with one that does not exist, the national one. `aliases` are the agency's codes
-    in the other system. The names in `assignments` are the caller's to check.
+    without that, or with one that does not exist, the national one. `aliases` are the agency's
+    codes in the other system. The names in `assignments` are the caller's to check.
     """
     own = [
         code for text in (organ_id, *aliases) if isinstance(code := OrganId.parse(text), OrganId)
@@ -234,4 +234,4 @@ def profile_for(
     if best:
         return best
     chosen = connection_settings.get("profile")
-    return chosen if chosen in profile_names() else NATIONAL
+    return chosen if isinstance(chosen, str) and chosen in profile_names() else NATIONAL

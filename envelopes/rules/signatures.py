@@ -17,7 +17,7 @@ from envelopes.signature_facts import (
     SignatureVerdict,
     SignerKind,
 )
-from identifiers.organ_id import OrganId
+from identifiers.organ_id import MalformedOrganId, OrganId
 
 #: How findings name the package itself, which an XML signature signs.
 PACKAGE = "edXML/Signature"
@@ -132,17 +132,24 @@ def _owner(
     element: str, verdict: SignatureVerdict, signer: CertificateFacts, signed: SignatureFacts
 ) -> Outcome | None:
     sender = signed.sender_organ_id
-    if sender in verdict.registered_for or signer.sha256 in signed.sender_certificates:
+    own = OrganId.parse(sender)
+    ours = signer.sha256 in signed.sender_certificates
+    if ours or any(_same(code, sender, own) for code in verdict.registered_for):
         return None
     if signed.sender_certificates or verdict.registered_for:
         return Broken(element, found=_name(verdict), allowed=sender, variant="registered")
-    named, own = OrganId.parse(signer.organ_code), OrganId.parse(sender)
+    named = OrganId.parse(signer.organ_code)
     if not isinstance(named, OrganId) or not isinstance(own, OrganId):
         return NotJudged(Missing.OWNER, element)
     if own == named or (own.level_one == named.level_one and own.system is not named.system):
         # Below level 1 the two systems of codes cannot be compared.
         return None
     return Broken(element, found=f"{signer.organ_code} ({_name(verdict)})", allowed=sender)
+
+
+def _same(code: str, sender: str, own: OrganId | MalformedOrganId) -> bool:
+    """Whether a registered code is the sender's, however each is written."""
+    return code == sender or (isinstance(own, OrganId) and OrganId.parse(code) == own)
 
 
 def check_term(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:

@@ -318,6 +318,20 @@ def test_every_reason_of_a_signature_has_its_rule() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "told"),
+    [(SENDER, 0), ("G22", 0), ("H41", 1), ("G22.05", 0), ("", 0), ("no code", 0)],
+)
+def test_an_owner_is_compared_by_code_not_by_text(code: str, told: int) -> None:
+    """Both writings of level 1 are one agency; below it the two systems cannot be compared."""
+    made = _signed(verdict(signer=certificate(organ_code=code)), verdict(kind=SignerKind.OFFICIAL))
+    assert len(_told(made, "SIG-OWNER")) == told
+    unjudged = [one.rule for one in judge(made, load_profile("national")).not_judged]
+    assert ("SIG-OWNER" in unjudged) is (code in ("", "no code"))
+    registered = _signed(*BOTH, verdict(registered_for=("G22",), signer=certificate(organ_code="")))
+    assert _told(registered, "SIG-OWNER") == []
+
+
+@pytest.mark.parametrize(
     ("start", "end", "trips"),
     [
         (datetime(2024, 2, 29, tzinfo=UTC), datetime(2029, 2, 28, tzinfo=UTC), False),
