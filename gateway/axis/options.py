@@ -45,7 +45,7 @@ class AxisOptions(HandOverOptions):
         30.0, ge=0.1, le=600, description="Longest time of a request without a package."
     )
     fetch_at_once: int = Field(
-        4, ge=1, le=32, description="Senders whose packages are fetched at the same time."
+        4, ge=1, le=32, description="Packages that are fetched at the same time."
     )
     download: Literal["getEdoc", "downloadEdoc"] = Field(
         "getEdoc", description="Operation that packages are fetched by."

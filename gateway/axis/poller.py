@@ -14,7 +14,7 @@ from gateway.axis.events import append
 from gateway.axis.items import EDOC, STATUS
 from gateway.axis.options import NoSecret, axis_client, axis_options
 from gateway.axis.synchronise import keep_directory
-from gateway.axis.taking import Taker
+from gateway.axis.taking import AxisAway, Taker
 from routing.ports import Unavailable
 from routing.route_table import Connection
 
@@ -61,7 +61,7 @@ class AxisIntake:
                     if not answer.ok:
                         return await self._away(str(answer))
                     done += await taker.take(client, answer, stopping)
-        except (Unavailable, NoSecret, VaultProblem) as error:
+        except (AxisAway, Unavailable, NoSecret, VaultProblem) as error:
             return await self._away(str(error) or type(error).__name__)
         await self._back()
         return 0.0 if done else self._options.poll_seconds

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from adapters.vxp_client import AxisAnswer, VxpClient
+from adapters.vxp_client import AxisAnswer, Heard, VxpClient
 from gateway import clock
 from gateway.axis.events import append
 from gateway.axis.items import Item, Unusable, read_items
@@ -51,6 +50,31 @@ class Trouble:
     why: str
 
 
+class AxisAway(Exception):
+    """The axis cannot be reached any more: the rest of the list waits with it."""
+
+
+class Turn:
+    """Packages of one sender are fetched side by side and recorded in the order of the list.
+
+    A recall that is recorded before what it recalls would be refused.
+    """
+
+    def __init__(self, before: asyncio.Event | None) -> None:
+        self._before = before
+        self.over = asyncio.Event()
+
+    async def come(self) -> None:
+        """Wait until what was sent before is recorded, or is not recorded for now."""
+        if self._before is not None:
+            await self._before.wait()
+
+
+def _must_be_there(answer: AxisAnswer) -> None:
+    if answer.heard is Heard.LATER and not answer.status:
+        raise AxisAway(str(answer))
+
+
 class Taker:
     """One list of one axis: its packages, or its status packages."""
 
@@ -62,6 +86,8 @@ class Taker:
         #: Durable here, `done` not heard there yet.
         self._stored: set[str] = set()
         self._told: set[str] = set()
+        #: Nothing more is begun in this round.
+        self._away = False
 
     @property
     def stuck(self) -> int:
@@ -70,7 +96,11 @@ class Taker:
         return sum(one.failures >= limit for one in self._troubles.values())
 
     async def take(self, client: VxpClient, answer: AxisAnswer, stopping: asyncio.Event) -> int:
-        """Take what is listed; how many items left the list. Raises `Unavailable`."""
+        """Take what is listed; how many items left the list.
+
+        Raises `AxisAway` and `Unavailable`.
+        """
+        self._away = False
         items, unusable = read_items(answer.rows)
         for row in unusable:
             await self._unusable(row)
@@ -78,36 +108,51 @@ class Taker:
         listed = {item.doc_id for item in items}
         self._troubles = {key: one for key, one in self._troubles.items() if key in listed}
         self._stored &= listed
+        places = asyncio.Semaphore(self._options.fetch_at_once)
+        turns: dict[str, asyncio.Event] = {}
+        work = []
         now = time.monotonic()
-        by_sender: dict[str, list[Item]] = defaultdict(list)
         for item in items:
             trouble = self._troubles.get(item.doc_id)
             if trouble is None or trouble.again_at <= now:
-                by_sender[item.sender].append(item)
-        places = asyncio.Semaphore(self._options.fetch_at_once)
-
-        async def one_sender(waiting: Sequence[Item]) -> int:
-            # In order: a recall before what it recalls would be refused.
-            async with places:
-                left = 0
-                for item in waiting:
-                    if stopping.is_set():
-                        break
-                    left += await self._guarded(client, item, items)
-                return left
-
-        work = (one_sender(waiting) for waiting in by_sender.values())
+                turn = Turn(turns.get(item.sender))
+                turns[item.sender] = turn.over
+                work.append(self._in_turn(client, item, items, turn, places, stopping))
         results = await asyncio.gather(*work, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         return sum(result for result in results if isinstance(result, int))
 
-    async def _guarded(self, client: VxpClient, item: Item, listed: Sequence[Item]) -> bool:
-        """Take one item; whether it left the list. Only a lost database stops the others."""
+    async def _in_turn(
+        self,
+        client: VxpClient,
+        item: Item,
+        listed: Sequence[Item],
+        turn: Turn,
+        places: asyncio.Semaphore,
+        stopping: asyncio.Event,
+    ) -> bool:
+        """Take one item; places are given in the order of the list, so no turn waits for ever."""
+        async with places:
+            try:
+                if stopping.is_set() or self._away:
+                    return False
+                return await self._guarded(client, item, listed, turn)
+            finally:
+                turn.over.set()
+
+    async def _guarded(
+        self, client: VxpClient, item: Item, listed: Sequence[Item], turn: Turn
+    ) -> bool:
+        """Take one item; whether it left the list. Only a lost axis or database stops the others.
+
+        Raises `AxisAway` and `Unavailable`.
+        """
         try:
-            trouble = await self._take(client, item, listed)
-        except Unavailable:
+            trouble = await self._take(client, item, listed, turn)
+        except (AxisAway, Unavailable):
+            self._away = True
             raise
         except Exception as error:  # a bug met by one package must not stop the others
             log.exception("axis.bug", connection=self._connection.name, item=item.doc_id)
@@ -119,28 +164,33 @@ class Taker:
         await self._note(item, trouble)
         return False
 
-    async def _take(self, client: VxpClient, item: Item, listed: Sequence[Item]) -> str | None:
+    async def _take(
+        self, client: VxpClient, item: Item, listed: Sequence[Item], turn: Turn
+    ) -> str | None:
         """Fetch, record, say `done`; None when it left the list, else what stands in the way."""
         if item.doc_id not in self._stored:
-            outcome = await self._fetch(client, item, listed)
+            outcome = await self._fetch(client, item, listed, turn)
             if isinstance(outcome, str):
                 return outcome
             if isinstance(outcome, Rejected):
                 await self._refuse(outcome)
             self._stored.add(item.doc_id)
+        turn.over.set()
         said = await client.update_status(item.doc_id, "done")
+        _must_be_there(said)
         return None if said.ok else f"done was not heard: {said}"
 
     async def _fetch(
-        self, client: VxpClient, item: Item, listed: Sequence[Item]
+        self, client: VxpClient, item: Item, listed: Sequence[Item], turn: Turn
     ) -> Accepted | Rejected | str:
         async with client.edoc(item.doc_id, raw=self._options.download == "downloadEdoc") as body:
             if isinstance(body, AxisAnswer):
+                _must_be_there(body)
                 return f"not given: {body}"
-            return await self._hand_in(body, item, listed)
+            return await self._hand_in(body, item, listed, turn)
 
     async def _hand_in(
-        self, body: Body, item: Item, listed: Sequence[Item]
+        self, body: Body, item: Item, listed: Sequence[Item], turn: Turn
     ) -> Accepted | Rejected | str:
         """Receive, judge and record one package."""
         services = self._services
@@ -151,6 +201,7 @@ class Taker:
                 return f"not received: {result.fault.value} {result.found}"
             spool, read = result
             submission = Submission(read, spool, self._connection, clock.new_id(), item.recipients)
+            await turn.come()
             answer = await record(services, submission)
             if isinstance(answer, Accepted):
                 outcome = "repeated" if answer.repeated else "accepted"
