@@ -120,6 +120,22 @@ LOCK_DELIVERIES = {
     dialect: Prepared(one.with_for_update(), _DELIVERY) for dialect, one in _by_ids.items()
 }
 
+# --- the outbox -----------------------------------------------------------------------------------
+
+CLAIM_RINGS = Prepared(statements.claim_rings(), tuple(deliveries.c))
+
+
+def _settle(dialect: str) -> Prepared:
+    """The broker has these: nothing to relay any more."""
+    settled = {"ring_at": None, "ring_owner": None, "ring_until": None, "ring_failures": 0}
+    mine = _d.ring_owner == bindparam("owner")
+    settle = update(deliveries).where(_among(dialect), mine).values(settled)
+    return Prepared(settle.returning(*_DELIVERY), _DELIVERY)
+
+
+#: By the name of the dialect.
+SETTLE_CONFIRMED = {dialect: _settle(dialect) for dialect in ("postgresql", "sqlite")}
+
 # --- the log --------------------------------------------------------------------------------------
 
 INSERT_EVENT = Prepared(_insert(events, "seq"))

@@ -29,7 +29,8 @@ class Compiled:
     def __init__(
         self, statement: Statement, columns: Sequence[KeyedColumnElement[Any]], dialect: Dialect
     ) -> None:
-        compiled = statement.compile(dialect=dialect)
+        spelled_out = {"render_postcompile": True}
+        compiled = statement.compile(dialect=dialect, compile_kwargs=spelled_out)
         if not isinstance(compiled, SQLCompiler) or compiled.positiontup is None:
             raise TypeError(f"{dialect.name} takes no positional parameters")
         #: The SQL with the driver's placeholders.

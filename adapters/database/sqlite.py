@@ -36,12 +36,12 @@ T = TypeVar("T")
 GROUP = 64
 
 
-class _Inline:
+class InThread:
     """A connection whose methods are awaited but never wait."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._driver: sqlite3.Connection = cast(Any, connection.connection.driver_connection)
+        self.driver: sqlite3.Connection = cast(Any, connection.connection.driver_connection)
 
     @property
     def dialect(self) -> Dialect:
@@ -55,13 +55,13 @@ class _Inline:
     async def run(self, prepared: Prepared, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
         """See `Runs`."""
         compiled = prepared.on(self.dialect)
-        found = self._driver.execute(compiled.sql, compiled.bind(parameters)).fetchall()
+        found = self.driver.execute(compiled.sql, compiled.bind(parameters)).fetchall()
         return [compiled.row(row) for row in found]
 
     async def run_many(self, prepared: Prepared, sets: Sequence[Mapping[str, Any]]) -> None:
         """See `Runs`."""
         compiled = prepared.on(self.dialect)
-        self._driver.executemany(compiled.sql, [compiled.bind(one) for one in sets])
+        self.driver.executemany(compiled.sql, [compiled.bind(one) for one in sets])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,23 @@ class SqliteDatabase(SqlDatabase):
         while self._waiting:
             count = min(len(self._waiting), GROUP)
             jobs = [self._waiting.popleft() for _ in range(count)]
-            try:
-                outcomes = await self._in_thread(partial(self._run_all, jobs))
-            except BaseException as error:
-                # Nobody may wait for ever, whatever became of the thread.
-                lost = DatabaseUnavailable(f"the database thread is gone: {error!r}")
-                outcomes = [_Failed(lost)] * len(jobs)
-                if not isinstance(error, Exception):
-                    self._answer(jobs, outcomes)
-                    raise
-            self._answer(jobs, outcomes)
+            # Those who only read need not wait for the commit of those who write.
+            await self._run(self._reader, [job for job in jobs if job.reads])
+            await self._run(self._engine, [job for job in jobs if not job.reads])
+
+    async def _run(self, engine: Engine, jobs: list[_Job]) -> None:
+        if not jobs:
+            return
+        try:
+            outcomes = await self._in_thread(partial(self._run_group, engine, jobs))
+        except BaseException as error:
+            # Nobody may wait for ever, whatever became of the thread.
+            lost = DatabaseUnavailable(f"the database thread is gone: {error!r}")
+            outcomes = [_Failed(lost)] * len(jobs)
+            if not isinstance(error, Exception):
+                self._answer(jobs, outcomes)
+                raise
+        self._answer(jobs, outcomes)
 
     def _answer(self, jobs: list[_Job], outcomes: list[Any]) -> None:
         for job, outcome in zip(jobs, outcomes, strict=True):
@@ -128,20 +135,10 @@ class SqliteDatabase(SqlDatabase):
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def _run_all(self, jobs: list[_Job]) -> list[Any]:
-        """Reads and writes in two transactions; the outcome of each job, in order."""
-        outcomes: dict[int, Any] = {}
-        for engine, reads in ((self._engine, False), (self._reader, True)):
-            group = [(number, job) for number, job in enumerate(jobs) if job.reads is reads]
-            if group:
-                results = self._run_group(engine, [job for _, job in group])
-                outcomes.update(zip((number for number, _ in group), results, strict=True))
-        return [outcomes[number] for number in range(len(jobs))]
-
     def _run_group(self, engine: Engine, group: list[_Job]) -> list[Any]:
         try:
             with engine.begin() as connection:
-                transaction = SqlTransaction(_Inline(connection), self.fan_out)
+                transaction = SqlTransaction(InThread(connection), self.fan_out)
                 outcomes = [_finish(job.work(transaction)) for job in group]
                 _finish(transaction.flush())
                 return outcomes

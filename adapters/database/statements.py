@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Integer,
     Select,
     Update,
     and_,
@@ -61,13 +62,18 @@ STORE_CHANGE: Update = (
 )
 
 
-def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: int) -> Update:
-    """Claim what is due, fairest first, passing over connections that wait or are saturated."""
+def claim_rings() -> Update:
+    """Claim what is due, fairest first, passing over connections that wait or are saturated.
+
+    Parameters: `owner`, `now`, `until`, `limit` and `window`, as in the port; they have a value
+    (None) so that the rest can be spelled out without them.
+    """
+    now = bindparam("now", None, type_=_d.ring_at.type)
     full = (
         select(_d.connection_id, _d.lane)
         .where(_IN_BROKER)
         .group_by(_d.connection_id, _d.lane)
-        .having(func.count() >= window)
+        .having(func.count() >= bindparam("window", None, type_=Integer))
     )
     of_connection = connections.c.id == _d.connection_id
     served = exists().where(
@@ -90,7 +96,7 @@ def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: 
             tuple_(_d.connection_id, _d.lane).not_in(full),
         )
         .order_by(_d.lane_rank, _d.fair_key)
-        .limit(limit)
+        .limit(bindparam("limit", None, type_=Integer))
         .with_for_update(skip_locked=True)
         # A CTE is worked out once; a plain subquery with LIMIT may be run again by the planner.
         .cte("due")
@@ -98,18 +104,7 @@ def claim_rings(owner: str, now: datetime, until: datetime, limit: int, window: 
     return (
         update(deliveries)
         .where(_d.id.in_(select(due.c.id)))
-        .values(ring_owner=owner, ring_until=until)
-        .returning(*deliveries.c)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def settle_confirmed(owner: str, ids: Sequence[str]) -> Update:
-    """The broker has these: nothing to relay any more."""
-    return (
-        update(deliveries)
-        .where(_d.id.in_(ids), _d.ring_owner == owner)
-        .values(ring_at=None, ring_owner=None, ring_until=None, ring_failures=0)
+        .values(ring_owner=bindparam("owner", None), ring_until=bindparam("until", None))
         .returning(*deliveries.c)
     )
 

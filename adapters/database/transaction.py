@@ -219,9 +219,9 @@ class SqlTransaction:
         self, owner: str, now: datetime, until: datetime, limit: int, window: int
     ) -> list[Delivery]:
         """See the port."""
-        claim = statements.claim_rings(owner, now, until, limit, window)
-        result = await self.connection.execute(claim)
-        claimed = [rows.delivery_of(row) for row in result.mappings()]
+        asked = {"owner": owner, "now": now, "until": until, "limit": limit, "window": window}
+        found = await self.connection.run(frequent.CLAIM_RINGS, asked)
+        claimed = [rows.delivery_of(row) for row in found]
         return sorted(claimed, key=lambda row: (row.lane.rank, row.fair_key, row.id))
 
     async def settle_rings(
@@ -232,8 +232,9 @@ class SqlTransaction:
             await self.connection.execute(statements.settle_failed(owner, failed, retry_at))
         if not confirmed:
             return []
-        result = await self.connection.execute(statements.settle_confirmed(owner, confirmed))
-        return [rows.delivery_of(row) for row in result.mappings()]
+        settle = frequent.SETTLE_CONFIRMED[self.connection.dialect.name]
+        mine = {"owner": owner, "ids": list(confirmed)}
+        return [rows.delivery_of(row) for row in await self.connection.run(settle, mine)]
 
     async def inbox(
         self, connection_id: str, after: InboxCursor | None, limit: int

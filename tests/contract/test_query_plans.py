@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from adapters.database import SqliteDatabase
+from adapters.database.sqlite import InThread
 from adapters.database.transaction import SqlTransaction
 from routing.ports import Transaction
 from tests.support.builders import NOW
@@ -28,19 +28,16 @@ QUESTIONS = {
 
 async def plan_of(database: SqliteDatabase, question: Any) -> str:
     """How SQLite would answer, with the very statement and parameters that the adapter sends."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
+    sent: list[str] = []
 
     async def ask(tx: Transaction) -> list[str]:
         assert isinstance(tx, SqlTransaction)
-        event.listen(database._engine, "before_cursor_execute", note)
+        assert isinstance(tx.connection, InThread)
+        raw = tx.connection.driver
+        raw.set_trace_callback(sent.append)
         await question(tx)
-        event.remove(database._engine, "before_cursor_execute", note)
-        raw = tx.connection._connection.connection.cursor()  # type: ignore[attr-defined]
-        raw.execute(f"EXPLAIN QUERY PLAN {sent[0][0]}", sent[0][1])
-        return [row[3] for row in raw.fetchall()]
+        raw.set_trace_callback(None)
+        return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sent[0]}").fetchall()]
 
     return "\n".join(await database.write(ask))
 
