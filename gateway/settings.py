@@ -212,6 +212,10 @@ class Settings(BaseSettings):
         "",
         description="The address that others see, for links in answers. Empty: http://LISTEN.",
     )
+    vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
+        "/XrdAdapter/RestService/forward",
+        description="Path under which the operations of the national axis protocol (VXP) answer.",
+    )
     metrics_token: SecretStr = Field(
         SecretStr(""),
         description="Bearer token without which /metrics is refused; names of connections are "
