@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -63,7 +63,14 @@ def verify(data: bytes, policy: KeyPolicy | None = None) -> JsonSignature:
     """Put a signed JSON text to the test. Never raises for what it holds."""
     try:
         return _verify(data, policy or KeyPolicy())
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        x509.InvalidVersion,
+        UnsupportedAlgorithm,
+    ) as error:
         # binascii.Error, JSON and Unicode errors are ValueErrors.
         detail = f"{type(error).__name__}: {error}"[:300]
         return _not_taken(SignatureOutcome.UNVERIFIABLE, Reason.MALFORMED, detail)

@@ -166,6 +166,8 @@ class CertificateFacts:
     not_after: datetime | None = None
     key_type: str = ""
     key_bits: int = 0
+    #: Where the authority says its list of revoked certificates is; not opened for that.
+    crl_urls: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready data."""
@@ -174,7 +176,8 @@ class CertificateFacts:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> CertificateFacts:
         """What `as_dict` wrote."""
-        return cls(**{**data, **_times(data, "not_before", "not_after")})
+        times = _times(data, "not_before", "not_after")
+        return cls(**{**data, **times, "crl_urls": tuple(data["crl_urls"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,7 +267,7 @@ def _take_out(signature: etree._Element) -> None:
 def _key_of(certificate: bytes) -> PublicKey | None:
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm):
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
         return None
     return key if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
 

@@ -129,13 +129,17 @@ class Transform:
 
     def write(self, tree: etree._ElementTree) -> bytes:
         """A whole document in this form."""
-        return etree.tostring(
-            tree,
-            method="c14n",
-            exclusive=self.exclusive,
-            with_comments=False,
-            inclusive_ns_prefixes=list(self.prefixes) or None,
-        )
+        try:
+            return etree.tostring(
+                tree,
+                method="c14n",
+                exclusive=self.exclusive,
+                with_comments=False,
+                inclusive_ns_prefixes=list(self.prefixes) or None,
+            )
+        except (etree.LxmlError, ValueError) as error:
+            # Relative namespace names, for one, have no canonical form.
+            raise unverifiable(Reason.UNSUPPORTED, f"no canonical form: {error}"[:200]) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +259,6 @@ def _key_info(key_info: etree._Element | None) -> tuple[tuple[bytes, ...], etree
         der = decoded(element, "X509Certificate")
         try:
             certificates.append(x509.load_der_x509_certificate(der).public_bytes(Encoding.DER))
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise _placeholder("X509Certificate is no certificate") from error
     return tuple(certificates), key_info.find(ds("KeyValue"))

@@ -9,17 +9,30 @@ from asn1crypto import x509
 
 from adapters.signatures.signer import with_signer
 from adapters.trust.judge import Evidence, Judge, Purpose
-from envelopes.signature_facts import Coverage, Reason, SignatureVerdict, outcome_of
+from envelopes.signature_facts import (
+    Coverage,
+    Reason,
+    SignatureOutcome,
+    SignatureVerdict,
+    outcome_of,
+)
 from envelopes.xml_signature import XmlSignature, check_file
 
 
 async def check_xml(
     path: str, at: datetime, judge: Judge, known: tuple[bytes, ...]
 ) -> SignatureVerdict:
-    """The verdict on the XML signature of the package at `path`."""
-    with open(path, "rb") as file:  # noqa: ASYNC230 - this process does nothing else meanwhile
-        found = check_file(file, judge.policy.keys, known)
-    return await judged(found, at, judge)
+    """The verdict on the XML signature of the package at `path`. Never raises for what it holds."""
+    try:
+        with open(path, "rb") as file:  # noqa: ASYNC230 - this process does nothing else meanwhile
+            found = check_file(file, judge.policy.keys, known)
+        return await judged(found, at, judge)
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A stranger's certificate may make a library raise whatever it likes.
+        detail = f"{type(error).__name__}: {error}"[:300]
+        return SignatureVerdict(SignatureOutcome.UNVERIFIABLE, (Reason.MALFORMED,), detail)
 
 
 async def judged(found: XmlSignature, at: datetime, judge: Judge) -> SignatureVerdict:

@@ -62,9 +62,24 @@ def certificate_facts(der: bytes) -> CertificateFacts:
             not_after=certificate.not_valid_after_utc,
             key_type=kind,
             key_bits=bits,
+            crl_urls=crl_urls(certificate),
         )
     except ValueError as error:
         raise NotACertificate(str(error)) from error
+
+
+def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Where the authority says its list is: at most a few addresses, to be opened with care."""
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    except (x509.ExtensionNotFound, ValueError):
+        return ()
+    return tuple(
+        name.value[:500]
+        for point in points
+        for name in point.full_name or ()
+        if isinstance(name, x509.UniformResourceIdentifier)
+    )[:8]
 
 
 def sha256_of(der: bytes) -> str:

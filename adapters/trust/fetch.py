@@ -1,9 +1,10 @@
 """Lists and answers about revocation, fetched ahead of need and kept in the trust folder.
 
-Only hosts that the operator has named are ever asked, and only about certificates that lie in the
-trust folder: no URL in a stranger's certificate is opened (reliability 2.3). Each answer is bounded
-in bytes and seconds, redirects are not followed, and an older list never takes a newer one's place.
-What was fetched is believed for nothing by itself: its signature is checked where it is used.
+Only hosts that the operator has named are ever asked, about certificates that lie in the trust
+folder and for lists that signatures of a trusted authority were missing; no other URL in a
+stranger's certificate is opened (reliability 2.3). Each answer is bounded in bytes and seconds,
+redirects are not followed, and an older list never takes a newer one's place. What was fetched is
+believed for nothing by itself: its signature is checked where it is used.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from adapters.trust.certificates import crl_urls
 from adapters.trust.folder import TrustFolder
+from envelopes.signature_facts import Revocation, SignatureFacts
+
+#: Lists that are fetched because signatures were missing them.
+_MAX_WANTED = 100
 
 _T = TypeVar("_T", bound=x509.ExtensionType)
 
@@ -77,6 +83,28 @@ class RevocationFetcher:
         self._folder = folder
         self._policy = policy
         self._asked: dict[str, datetime] = {}
+        #: Lists that signatures were missing, the latest last.
+        self._wanted: dict[str, None] = {}
+
+    def want(self, facts: SignatureFacts) -> bool:
+        """Note the lists that signatures of `facts` were missing, of hosts that may be asked.
+
+        Whether there are any: then the package may be inspected again after `refresh`.
+        """
+        missing = (Revocation.UNKNOWN, Revocation.STALE)
+        found = {
+            url
+            for one in facts.all_signatures
+            if one.trusted and one.revocation in missing and one.signer is not None
+            for url in one.signer.crl_urls
+            if not self._refusal(url)
+        }
+        for url in found:
+            self._wanted.pop(url, None)
+            self._wanted[url] = None
+        while len(self._wanted) > _MAX_WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        return bool(found)
 
     async def refresh(self, now: datetime) -> tuple[Fetched, ...]:
         """Ask for everything that is due; what came of it. Raises OSError of the folder alone."""
@@ -93,7 +121,8 @@ class RevocationFetcher:
         certificates = [x509.load_der_x509_certificate(one.der) for one in entries]
         issuers = {one.subject: one for one in certificates}
         seen = set()
-        for url in (*self._policy.urls, *_crl_urls(certificates)):
+        named = (url for one in certificates for url in crl_urls(one))
+        for url in (*self._policy.urls, *named, *self._wanted):
             if url not in seen:
                 seen.add(url)
                 yield _Question(url, "crl", f"{_short(url)}.crl")
@@ -190,13 +219,6 @@ def _times(kind: str, data: bytes) -> tuple[datetime, datetime | None]:
     if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise ValueError(f"the responder says {answer.response_status.name}")
     return answer.this_update_utc, answer.next_update_utc
-
-
-def _crl_urls(certificates: Iterable[x509.Certificate]) -> Iterator[str]:
-    for certificate in certificates:
-        points = _extension(certificate, x509.CRLDistributionPoints)
-        for point in points or ():
-            yield from _urls(point.full_name or ())
 
 
 def _ocsp_urls(certificate: x509.Certificate) -> Iterator[str]:

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from asn1crypto import x509 as asn1_x509
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+from pyhanko.sign import signers
+from pyhanko.sign.timestamps.aiohttp_client import HTTPTimeStamper
 
+from adapters.signatures.pdf import check_pdf
 from adapters.trust import (
     FetchPolicy,
+    KindRule,
     NotACertificate,
     RevocationFetcher,
     TrustFolder,
     TrustPolicy,
     TrustProblem,
+    certificate_facts,
 )
 from adapters.trust.judge import Judge
-from envelopes.signature_facts import Revocation
+from envelopes.signature_facts import (
+    Reason,
+    Revocation,
+    SignatureFacts,
+    SignatureOutcome,
+    SignatureVerdict,
+    TimeSource,
+)
+from tests.support import pdf_signing as pdfs
 from tests.support.pki import AGENCY, DAY, NOW, YEAR, Authority, ec_key, name, pki, rsa_key
 from tests.support.pki_server import PkiServer
+from tests.support.signature_case import trusted
 
 
 def _folder(path: Path) -> TrustFolder:
@@ -246,3 +264,90 @@ async def test_a_silent_authority_costs_a_bounded_wait(world: _World) -> None:
     finally:
         release.set()
     assert [one.ok for one in found if one.kind == "crl"] == [False]
+
+
+async def test_a_list_that_a_signature_was_missing_is_fetched(world: _World) -> None:
+    """Of a trusted chain and an allowed host only; the same signature is good afterwards."""
+    signer = certificate_facts(world.agency.der)
+
+    def facts(trusted: bool) -> SignatureFacts:
+        missing = SignatureVerdict(
+            SignatureOutcome.UNVERIFIABLE,
+            (Reason.REVOCATION_UNKNOWN,),
+            signer=signer,
+            trusted=trusted,
+            revocation=Revocation.UNKNOWN,
+        )
+        return SignatureFacts(xml=missing)
+
+    for entry in world.folder.entries():
+        if entry.role == "agencies":
+            entry.path.unlink()
+    fetcher = world.fetcher()
+    assert await fetcher.refresh(NOW) == ()
+    assert not fetcher.want(facts(False))
+    assert not world.fetcher(hosts=frozenset({"else.test"})).want(facts(True))
+    assert fetcher.want(facts(True))
+    assert [(one.kind, one.ok) for one in await fetcher.refresh(NOW)] == [("crl", True)]
+    assert await world.revocation() is Revocation.GOOD
+
+
+async def test_a_stamp_of_an_authority_on_the_network_is_taken(
+    world: _World, tmp_path: Path
+) -> None:
+    """RFC 3161 over HTTP: the signature's time is the stamp's."""
+    p = pki()
+    async with aiohttp.ClientSession() as session:
+        stamper = HTTPTimeStamper(world.server.url("/tsa"), session=session)
+        writer = IncrementalPdfFileWriter(io.BytesIO(pdfs.make_pdf()))
+        signer = signers.SimpleSigner(p.agency.asn1, p.agency.asn1_key, pdfs.store(p.agency))
+        meta = signers.PdfSignatureMetadata(field_name="Seal", md_algorithm="sha256")
+        out = io.BytesIO()
+        world.server.now = NOW - DAY
+        await signers.PdfSigner(meta, signer, timestamper=stamper).async_sign_pdf(
+            writer, output=out
+        )
+    judge = Judge(trusted(p), TrustPolicy())
+    (verdict,) = (await check_pdf(out, judge, NOW)).signatures
+    assert verdict.valid, verdict
+    assert (verdict.signed_at, verdict.time_source) == (NOW - DAY, TimeSource.TIMESTAMP)
+
+
+# Whose certificate it is
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        (name("Nguyễn Văn A", O="UBND tỉnh Kon Tum", UID="CCCD:001080012345"), "official"),
+        (name("Trần Thị B", O="Sở Y tế", serial="001080012345"), "official"),
+        (name("Lê Văn C", O="Sở Y tế", T="Giám đốc"), "official"),
+        (name("UBND tỉnh Kon Tum", UID="MST:6100192031"), "agency"),
+        (name("Văn thư", serial="0100000001-001"), "agency"),
+        (name("Cơ quan X", organization_identifier="VATVN-0100000001"), "agency"),
+        (name("Kho lưu trữ", O="Kho lưu trữ"), "agency"),
+        (name("Sở Nội vụ", O="UBND tỉnh Kon Tum"), "agency"),
+        (name("Nguyễn Văn A", O="UBND tỉnh Kon Tum"), "unknown"),
+    ],
+)
+def test_officials_and_agencies_are_told_apart_by_their_subject(
+    subject: x509.Name, kind: str
+) -> None:
+    """Numbers first, then what only persons have, then the name; where nothing tells: unknown."""
+    certificate = pki().government.issue(subject, ec_key(3))
+    assert KindRule().kind_of(certificate.der).value == kind
+
+
+def test_another_province_writes_subjects_otherwise() -> None:
+    """The rule is a setting."""
+    certificate = pki().government.issue(name("Nguyễn Văn A", UID="CB-17"), ec_key(3))
+    assert KindRule().kind_of(certificate.der).value == "unknown"
+    rule = KindRule(official_number=r"CB-\d+")
+    assert rule.kind_of(certificate.der).value == "official"
+
+
+def test_an_agency_code_in_the_subject_is_found() -> None:
+    """Of either system, where it stands by itself."""
+    for text, code in (("H41.13", "H41.13"), ("000.00.13.H41", "000.00.13.H41"), ("Phòng", "")):
+        certificate = pki().government.issue(name("Sở", OU=text), ec_key(3))
+        assert certificate_facts(certificate.der).organ_code == code

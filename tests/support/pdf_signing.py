@@ -10,6 +10,7 @@ from datetime import datetime
 from asn1crypto import crl as asn1_crl
 from asn1crypto import ocsp as asn1_ocsp
 from asn1crypto import x509 as asn1_x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko.pdf_utils import generic
 from pyhanko.pdf_utils.generic import pdf_name
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -36,17 +37,12 @@ def make_pdf(text: str = "Quyết định", pages: int = 1, filler: int = 0) -> 
     return out.getvalue()
 
 
-def _store(credential: Credential) -> SimpleCertificateStore:
-    store = SimpleCertificateStore()
+def store(credential: Credential) -> SimpleCertificateStore:
+    """The authorities of a credential, to be embedded."""
+    found = SimpleCertificateStore()
     for one in credential.chain:
-        store.register(asn1_x509.Certificate.load(_der(one)))
-    return store
-
-
-def _der(certificate: object) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.DER)  # type: ignore[attr-defined]
+        found.register(asn1_x509.Certificate.load(one.public_bytes(Encoding.DER)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ def sign_pdf(pdf: bytes, by: Credential, form: PdfForm | None = None, **changes:
     """`pdf` with one more signature."""
     form = form or PdfForm(**changes)  # type: ignore[arg-type]
     signer = signers.SimpleSigner(
-        signing_cert=by.asn1, signing_key=by.asn1_key, cert_registry=_store(by)
+        signing_cert=by.asn1, signing_key=by.asn1_key, cert_registry=store(by)
     )
     meta = signers.PdfSignatureMetadata(
         field_name=form.field,
@@ -84,7 +80,7 @@ def sign_pdf(pdf: bytes, by: Credential, form: PdfForm | None = None, **changes:
 
 def time_stamper(tsa: Credential, at: datetime) -> DummyTimeStamper:
     """A time-stamping authority that says it is `at`."""
-    return DummyTimeStamper(tsa.asn1, tsa.asn1_key, _store(tsa), fixed_dt=at)
+    return DummyTimeStamper(tsa.asn1, tsa.asn1_key, store(tsa), fixed_dt=at)
 
 
 def stamp_pdf(pdf: bytes, stamper: TimeStamper, field: str = "Stamp") -> bytes:

@@ -14,6 +14,8 @@ from signxml import XMLSigner, XMLVerifier
 from signxml.algorithms import CanonicalizationMethod
 from signxml.verifier import SignatureConfiguration
 
+from envelopes.json_signature import verify
+from envelopes.limits import ReadLimits
 from envelopes.read import read_package
 from envelopes.signature_facts import Reason, SignatureOutcome
 from envelopes.xml_signature import KeyPolicy, check_file, ranges_of, signed_form
@@ -386,7 +388,41 @@ def test_a_registered_certificate_serves_where_the_signature_names_none() -> Non
 
 def test_a_large_header_is_not_taken_apart() -> None:
     """The skeleton is bounded: what is larger is unverifiable and costs no memory."""
-    from envelopes.limits import ReadLimits
-
     found = check_file(io.BytesIO(GENUINE), limits=replace(ReadLimits(), max_skeleton_bytes=500))
     assert (found.outcome, found.reasons) == (UNVERIFIABLE, (Reason.TOO_LARGE,))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_nothing_that_a_package_holds_makes_the_check_raise(data: st.DataObject) -> None:
+    """Pieces cut out, doubled, exchanged and put in at random: always a result."""
+    package = GENUINE
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(package)))
+        end = data.draw(st.integers(start, min(len(package), start + 300)))
+        piece = data.draw(
+            st.sampled_from([b"", b"<", b"</Signature>", b"<Reference/>", b"\x00", b' xmlns="u"'])
+            | st.binary(max_size=20)
+            | st.just(package[start:end] * 2)
+        )
+        package = package[:start] + piece + package[end:]
+    found = _check(package)
+    if found.outcome is VALID:
+        assert read_package([package]).package == read_package([GENUINE]).package
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+def test_nothing_that_a_signed_text_holds_makes_its_check_raise(data: bytes) -> None:
+    """Signed JSON: whatever comes, a result, and no payload without a fitting signature."""
+    for text in (data, b".".join((base64.urlsafe_b64encode(data).rstrip(b"="), b"e30", b"AA"))):
+        found = verify(text)
+        assert found.signature.outcome is not VALID
+        assert found.payload is None
+
+
+def test_a_relative_namespace_has_no_canonical_form() -> None:
+    """libxml2 refuses to canonicalise it: unverifiable, not a crash."""
+    package = GENUINE.replace(b"<edXML ", b'<edXML xmlns:r="relative" ', 1)
+    found = _check(package)
+    assert (found.outcome, found.reasons) == (UNVERIFIABLE, (Reason.UNSUPPORTED,))
