@@ -9,6 +9,7 @@ import pytest
 from tests.acceptance.ministry import AGENCIES, Ministry
 from tests.acceptance.strictness import BUGS, CANARY, GRACE
 from tests.support.service import MODES, open_site, show_logs
+from tests.support.vxp_town import Town, open_town
 
 
 @pytest.hookimpl(wrapper=True)
@@ -28,6 +29,15 @@ def ministry(
     with open_site(mode, tmp_path_factory.mktemp(mode), request) as site:
         site.connect(**AGENCIES)
         yield Ministry(site, site.gateway(relay_claim_seconds=2).start())
+
+
+@pytest.fixture(scope="session", params=MODES)
+def town(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Town]:
+    """A gateway of each mode with systems of the national axis protocol; shared by the run."""
+    with open_town(request.param, tmp_path_factory.mktemp(request.param), request) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module", params=MODES)

@@ -6,26 +6,15 @@ import base64
 import hashlib
 import http.client
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import packages
-from tests.support.service import MODES
 from tests.support.vxp_client import Failed, VxpClient, padded, unpadded
-from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, PULLED, Town, new_id, open_town
+from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, PULLED, Town, new_id
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture(scope="module", params=MODES)
-def town(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Town]:
-    """A running gateway of each mode."""
-    with open_town(request.param, tmp_path_factory.mktemp(request.param), request) as opened:
-        yield opened
 
 
 def test_a_document_goes_from_one_system_to_another(town: Town) -> None:

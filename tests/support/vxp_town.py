@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
+from tests.support.axis import add
 from tests.support.servers import wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 from tests.support.vxp_client import VxpClient
@@ -99,16 +101,16 @@ class Town:
 def open_town(mode: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Town]:
     """A running gateway of a mode, with its systems."""
     with open_site(mode, folder, request) as site:
-        site.partner("pulled", "pull", [PULLED])
-        secrets = {PROVINCE: KEPT}
-        ministry = site.partner(MINISTRY, "vxp", [MINISTRY], system_id=MINISTRY)
-        options = {"tolerance_seconds": "0", "approve_agencies": "true"}
-        for code, answer in (
-            (MINISTRY, ministry),
-            (OLD, site.partner(OLD, "vxp", [OLD], system_id=OLD, **options)),
-        ):
-            secrets[code] = answer["secret"]
-            assert "token" not in answer
-        kept = site.partner(PROVINCE, "vxp", [PROVINCE], given_secret=KEPT, system_id=PROVINCE)
-        assert "secret" not in kept
+        site.connect(pulled=[PULLED])
+        secrets = asyncio.run(_systems(site))
         yield Town(site, site.gateway(relay_claim_seconds=2).start(), secrets)
+
+
+async def _systems(site: Site) -> dict[str, str]:
+    """The connections of kind `vxp`; their secrets by system id."""
+    late = {"tolerance_seconds": "0", "approve_agencies": "true"}
+    ministry = await add(site, MINISTRY, "vxp", [MINISTRY], {"system_id": MINISTRY})
+    old = await add(site, OLD, "vxp", [OLD], {"system_id": OLD, **late})
+    kept = await add(site, PROVINCE, "vxp", [PROVINCE], {"system_id": PROVINCE}, KEPT)
+    assert (ministry.token, kept.secret) == ("", "")
+    return {MINISTRY: ministry.secret, OLD: old.secret, PROVINCE: KEPT}
