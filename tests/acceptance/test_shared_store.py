@@ -26,7 +26,7 @@ from tests.support.servers.processes import temporary_folder
 from tests.support.service import SERVE, open_site
 
 MIB = 1024 * 1024
-#: How much memory a gateway may grow by while 120 MB pass through it.
+#: How much memory a gateway may grow by while 80 MB pass through it.
 GROWTH = 48 * MIB
 #: What a store that is cut off costs is bounded; far less than a client's patience.
 PATIENCE = 30.0
@@ -154,11 +154,11 @@ def test_handed_in_here_fetched_there(two: TwoMachines, size: int) -> None:
 
 
 def test_memory_does_not_grow_with_the_package(two: TwoMachines) -> None:
-    """120 MB go into the bucket and come out of it in the memory of a few blocks."""
+    """80 MB go into the bucket and come out of it in the memory of a few blocks."""
     warm = two.here.sender.submit(document(20 * MIB))
     two.there.nghe_an.fetch(two.there.offered("nghe_an", warm.json["id"])["id"])
     before = [one.gateway.memory_peak() for one in two.both()]
-    content = document(40 * MIB, 3)
+    content = document(40 * MIB, 2)
     answer = two.here.sender.submit(content)
     assert answer.status == 202, answer
     line = two.there.offered("nghe_an", answer.json["id"])
