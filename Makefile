@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo serve test check lint types imports bench lock clean
+.PHONY: setup demo demo-axis serve test check lint types imports bench lock clean
 
 setup: $(STAMP)  ## the virtual environment, from the lock file, hashes checked
 
@@ -19,6 +19,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: setup  ## one document, three agencies, the whole road, on the embedded default
 	$(BIN)/lienthong demo
+
+demo-axis: setup  ## a province and the national axis, two gateways: there, back, and with the axis gone
+	$(BIN)/lienthong demo --axis
 
 serve: setup  ## the service on the embedded default, http://127.0.0.1:8080
 	$(BIN)/lienthong serve

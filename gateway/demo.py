@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,14 +110,14 @@ class _Demo:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
         with tempfile.TemporaryDirectory(prefix="lienthong-demo-") as name:
             folder = Path(name)
-            port = _free_port()
+            port = free_port()
             # Defaults alone: what this shell is set up for must not be touched.
             settings = Settings.model_construct(
                 data_dir=folder / "data", listen=f"127.0.0.1:{port}"
             )
             url = f"http://{settings.listen}"
-            async with _service(settings, folder), open_client(url, "") as probe:
-                await _until_ready(probe, folder)
+            async with service(settings, folder), open_client(url, "") as probe:
+                await until_ready(probe, folder)
                 self._step(f"The service runs at {url} on SQLite, in {folder}.", "serve")
                 await self._road(settings, url)
         click.echo("Done: the service is stopped, the folder is removed.")
@@ -159,7 +159,7 @@ class _Demo:
         self, settings: Settings, sender: _Partner, worker: _Partner, refuser: _Partner
     ) -> None:
         package = sample_package(clock.now())
-        sent = _good(await sender.client.send(package))
+        sent = good(await sender.client.send(package))
         digest = hashlib.sha256(package).hexdigest()
         self._step(
             f"{SENDER.organ_name} hands in document {sent['documentId']} "
@@ -178,20 +178,20 @@ class _Demo:
 
     async def _receive(self, partner: _Partner, digest: str) -> str:
         """List, fetch, compare, confirm; the delivery's id."""
-        item = (await _inbox(partner.client, 1))[0]
+        item = (await inbox(partner.client, 1))[0]
         name = partner.party.organ_name
         self._step(f"{name} finds it in its inbox: «{item['subject']}».", "inbox --wait 10")
         received = bytearray()
         got = await partner.client.fetch(item["id"], received.extend)
         if isinstance(got, Problem):
-            raise DemoFailed(_text_of(got))
+            raise DemoFailed(text_of(got))
         if got != Content(digest, len(received)) or hashlib.sha256(received).hexdigest() != digest:
             raise DemoFailed(f"{name} received other bytes than were sent")
         self._step(
             f"{name} fetches it: {got.size} bytes, the same SHA-256, byte for byte.",
             f"fetch {item['id']} -o document.edxml",
         )
-        confirmed = _good(await partner.client.confirm(item["id"]))
+        confirmed = good(await partner.client.confirm(item["id"]))
         self._step(
             f"{name} confirms that it has the whole package: {confirmed['state']}.",
             f"confirm {item['id']}",
@@ -201,7 +201,7 @@ class _Demo:
     async def _report(
         self, partner: _Partner, delivery: str, code: str, words: str, reason: str = ""
     ) -> None:
-        _good(await partner.client.report(delivery, code, reason))
+        good(await partner.client.report(delivery, code, reason))
         because = f": {reason}" if reason else ""
         option = f' --reason "{reason}"' if reason else ""
         self._step(
@@ -210,12 +210,12 @@ class _Demo:
         )
 
     async def _read_reports(self, sender: _Partner, count: int) -> None:
-        items = await _inbox(sender.client, count)
+        items = await inbox(sender.client, count)
         for item in items:
             got = await sender.client.fetch(item["id"], lambda block: None)
             if isinstance(got, Problem):
-                raise DemoFailed(_text_of(got))
-            _good(await sender.client.confirm(item["id"]))
+                raise DemoFailed(text_of(got))
+            good(await sender.client.confirm(item["id"]))
             self._step(
                 f"{SENDER.organ_name} fetches status {item['meaning']} of {item['senderName']}.",
                 f"fetch {item['id']} -o status.edxml && lienthong confirm {item['id']}",
@@ -231,11 +231,11 @@ class _Demo:
             click.echo(visible(f"      {line}".rstrip()))
 
 
-async def _inbox(client: GatewayClient, count: int) -> list[dict[str, Any]]:
+async def inbox(client: GatewayClient, count: int) -> list[dict[str, Any]]:
     """What waits, once it is `count` packages."""
     deadline = asyncio.get_running_loop().time() + TRANSFER_SECONDS
     while True:
-        items: list[dict[str, Any]] = _good(await client.inbox(wait=TRANSFER_SECONDS))["items"]
+        items: list[dict[str, Any]] = good(await client.inbox(wait=TRANSFER_SECONDS))["items"]
         if len(items) >= count:
             return items
         if asyncio.get_running_loop().time() > deadline:
@@ -243,27 +243,30 @@ async def _inbox(client: GatewayClient, count: int) -> list[dict[str, Any]]:
         await asyncio.sleep(0.05)
 
 
-def _good(answer: dict[str, Any] | Problem) -> dict[str, Any]:
+def good(answer: dict[str, Any] | Problem) -> dict[str, Any]:
+    """The answer; raises `DemoFailed` for a problem."""
     if isinstance(answer, Problem):
-        raise DemoFailed(_text_of(answer))
+        raise DemoFailed(text_of(answer))
     return answer
 
 
-def _text_of(problem: Problem) -> str:
+def text_of(problem: Problem) -> str:
+    """A problem in words."""
     return "\n".join(problem_lines(problem, None))
 
 
 # --- the service as a child process ---------------------------------------------------------------
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port on loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @asynccontextmanager
-async def _service(settings: Settings, folder: Path) -> AsyncIterator[None]:
+async def service(settings: Settings, folder: Path) -> AsyncIterator[None]:
     """The service with these settings and no others; ended with the block."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LIENTHONG_")},
@@ -303,7 +306,8 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-async def _until_ready(probe: GatewayClient, folder: Path) -> None:
+async def until_ready(probe: GatewayClient, folder: Path) -> None:
+    """Wait until the service is ready; raises `DemoFailed` with its log."""
     deadline = asyncio.get_running_loop().time() + START_SECONDS
     while not await probe.ready():
         if asyncio.get_running_loop().time() > deadline:
@@ -315,7 +319,7 @@ async def _until_ready(probe: GatewayClient, folder: Path) -> None:
 # --- the sample -----------------------------------------------------------------------------------
 
 
-def sample_package(now: datetime) -> bytes:
+def sample_package(now: datetime, recipients: Sequence[Party] = (WORKER, REFUSER)) -> bytes:
     """A document of the demonstration's own making, dated today, with one small attachment."""
     local = now.astimezone(VIETNAM_TIME)
     content = _sample_file()
@@ -331,7 +335,7 @@ def sample_package(now: datetime) -> bytes:
     )
     document = Document(
         sender=SENDER,
-        recipients=(WORKER, REFUSER),
+        recipients=tuple(recipients),
         document_id=f"{SENDER.organ_id},{local:%Y/%m/%d},{number}/{notation}",
         code=Code(number, notation),
         place="Nghệ An",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from adapters.database import SecretStore, SqlDatabase
+from adapters.vault import Vault
 from adapters.vxp_client import AxisAddress, VxpClient
 from adapters.webhook_addresses import Blocked, check_url, networks_of
 from gateway import clock
@@ -85,14 +88,31 @@ class NoSecret(Exception):
 
 async def axis_client(secrets: PartnerSecrets, connection: Connection) -> VxpClient:
     """A client of this axis, to be entered. Raises `NoSecret`, `VaultProblem`."""
-    options = axis_options(connection)
     valid = await secrets.valid(connection, PURPOSE)
     if not valid:
         raise NoSecret(f"{connection.name} has no valid secret: lienthong connections rotate")
+    return client_with(connection, valid[0])
+
+
+async def client_of_command(
+    database: SqlDatabase, key_file: Path, connection: Connection
+) -> VxpClient:
+    """The same for a command, which has no running gateway behind it."""
+    vault, now = Vault.from_file(key_file), clock.now()
+    for sealed in await SecretStore(database).all():
+        mine = (sealed.connection_id, sealed.purpose) == (connection.id, PURPOSE)
+        if mine and sealed.valid_at(now):
+            return client_with(connection, vault.open(sealed.sealed))
+    raise NoSecret(f"{connection.name} has no valid secret: lienthong connections rotate")
+
+
+def client_with(connection: Connection, secret: str) -> VxpClient:
+    """A client of this axis, to be entered."""
+    options = axis_options(connection)
     address = AxisAddress(
         options.url,
         options.system_id,
-        valid[0],
+        secret,
         networks_of(options.dial_networks),
         options.request_seconds,
     )

@@ -6,17 +6,16 @@ from typing import Any
 
 import click
 
+from adapters.vxp_client import VxpClient
 from gateway import clock
 from gateway.axis.directory import Changed, DirectoryDiff
-from gateway.axis.options import NoSecret, axis_client
+from gateway.axis.options import NoSecret, client_of_command
 from gateway.axis.synchronise import NoDirectory, apply_diff, directory_diff, figures_of
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import REFUSED, UNAVAILABLE, Failure, refuse
 from gateway.cli.output import print_json, print_table, sentence, show
 from gateway.cli.session import Session, open_session
 from gateway.kinds import vxp_axis
-from gateway.partner_secrets import PartnerSecrets
-from gateway.registry import Registry
 from identifiers.agency import Agency
 from routing.route_table import Connection
 
@@ -48,7 +47,7 @@ async def sync(
     async with open_session(state.settings) as session:
         connection = _axis_named(session, name)
         try:
-            async with await axis_client(_secrets(session), connection) as client:
+            async with await axis_client(session, connection) as client:
                 diff = await directory_diff(
                     client, session.routes, connection, end_missing=end_missing
                 )
@@ -73,7 +72,7 @@ async def check(state: State, name: str, as_json: bool) -> None:
     async with open_session(state.settings) as session:
         connection = _axis_named(session, name)
         try:
-            async with await axis_client(_secrets(session), connection) as client:
+            async with await axis_client(session, connection) as client:
                 answers = {
                     "documents waiting": await client.received("edoc"),
                     "statuses waiting": await client.received("status"),
@@ -106,11 +105,11 @@ def _axis_named(session: Session, name: str) -> Connection:
     return connection
 
 
-def _secrets(session: Session) -> PartnerSecrets:
-    from adapters.vault import Vault
-
-    vault = Vault.from_file(session.settings.effective_key_file)
-    return PartnerSecrets(session.database, vault, Registry(session.database))
+async def axis_client(session: Session, connection: Connection) -> VxpClient:
+    """A client of this axis for a command. Raises `NoSecret`, `VaultProblem`."""
+    return await client_of_command(
+        session.database, session.settings.effective_key_file, connection
+    )
 
 
 def _tell(diff: DirectoryDiff, language: str | None, dry_run: bool) -> None:
