@@ -104,8 +104,8 @@ HEADER_RULES = (
         _REFUSE,
         _DECISION_28,
         Sentence(
-            "trạng thái {found} phải kèm lý do trong {element}; cần {allowed}.",
-            "status {found} must give its reason in {element}; expected {allowed}.",
+            "trạng thái {found} phải kèm lý do, ghi trong {element}.",
+            "status {found} must give its reason, in {element}.",
         ),
     ),
 )
@@ -137,10 +137,10 @@ EXCHANGE_RULES = (
         _REFUSE,
         "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 10.4",
         Sentence(
-            "văn bản {element} do cơ quan khác phát hành, “{found}” không được thu hồi hoặc "
-            "cập nhật; chỉ {allowed} được phép.",
-            "document {element} was issued by another agency, “{found}” may not recall or update "
-            "it; only {allowed} may.",
+            "văn bản {element} do cơ quan khác phát hành; chỉ cơ quan phát hành được thu hồi hoặc "
+            "cập nhật, “{found}” thì không.",
+            "document {element} was issued by another agency; only that agency may recall or "
+            "update it, “{found}” may not.",
         ),
     ),
     Rule(
@@ -180,9 +180,8 @@ EXCHANGE_RULES = (
         _REFUSE,
         _LIFECYCLE,
         Sentence(
-            "báo trạng thái cho văn bản “{found}” mà cơ quan này không nhận; cần {allowed}.",
-            "the status is about document “{found}”, which this agency did not receive; "
-            "expected {allowed}.",
+            "báo trạng thái cho văn bản “{found}” không được gửi cho cơ quan này.",
+            "the status is about document “{found}”, which this agency was not sent.",
         ),
     ),
     Rule(

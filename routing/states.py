@@ -132,10 +132,52 @@ class Impossible:
     @property
     def sentence(self) -> Sentence:
         """Why, for people."""
+        verb, state = _VERBS[self.happening], _NOW[self.state]
         return Sentence(
-            vi=f"Không thể «{self.happening}» khi lượt gửi đang ở trạng thái «{self.state}».",
-            en=f"A delivery that is {self.state} cannot become {self.happening}.",
+            vi=f"Không thể {verb.vi} lượt gửi này: {state.vi}.",
+            en=f"This delivery cannot be {verb.en}: {state.en}.",
         )
+
+
+#: What somebody wanted to be done, for `Impossible`.
+_VERBS: dict[Happening, Sentence] = {
+    Happening.RELAYED: Sentence("đưa vào hàng đợi", "put into the queue"),
+    Happening.OFFERED: Sentence("đặt vào hộp nhận", "put into the inbox"),
+    Happening.ATTEMPTED: Sentence("thử chuyển", "attempted"),
+    Happening.FETCHED: Sentence("lấy về", "fetched"),
+    Happening.DELIVERED: Sentence("xác nhận", "confirmed"),
+    Happening.TRY_LATER: Sentence("hẹn chuyển lại", "put off"),
+    Happening.OUTCOME_UNKNOWN: Sentence("ghi là chưa rõ kết quả", "noted as unknown"),
+    Happening.INTERRUPTED: Sentence("ghi là bị gián đoạn", "noted as interrupted"),
+    Happening.EXHAUSTED: Sentence("ghi là đã thử hết số lần", "noted as used up"),
+    Happening.RETURNED: Sentence("trả lại bên gửi", "returned to the sender"),
+    Happening.WITHDRAWN: Sentence("thu hồi", "withdrawn"),
+    Happening.EXPIRED: Sentence("ghi là quá hạn", "noted as expired"),
+    Happening.HELD: Sentence("tạm giữ", "held"),
+    Happening.RELEASED: Sentence("cho đi tiếp", "released"),
+    Happening.REPLAYED: Sentence("chuyển lại từ đầu", "started again"),
+    Happening.RESUBMITTED: Sentence("gửi lại", "handed in again"),
+}
+#: Where it is instead.
+_NOW: dict[TransportState, Sentence] = {
+    TransportState.ACCEPTED: Sentence("trục đã nhận và đang chờ chuyển", "it is about to go on"),
+    TransportState.QUEUED: Sentence("đang chờ chuyển", "it waits to be handed over"),
+    TransportState.OFFERED: Sentence(
+        "đã nằm trong hộp nhận, bên nhận chưa lấy", "it is in the inbox and was not fetched yet"
+    ),
+    TransportState.DELIVERING: Sentence(
+        "đang được chuyển, chưa xác nhận", "it is being handed over and was not confirmed yet"
+    ),
+    TransportState.UNKNOWN: Sentence(
+        "chưa rõ bên nhận đã có hay chưa", "it is not known whether the recipient has it"
+    ),
+    TransportState.HELD: Sentence("người vận hành đang tạm giữ", "an operator holds it"),
+    TransportState.DEAD: Sentence("đã thử hết số lần", "its attempts are used up"),
+    TransportState.DELIVERED: Sentence("bên nhận đã có đủ", "the recipient has it"),
+    TransportState.RETURNED: Sentence("đã trả lại bên gửi", "it was returned to the sender"),
+    TransportState.WITHDRAWN: Sentence("đã được thu hồi", "it was taken back"),
+    TransportState.EXPIRED: Sentence("đã quá hạn", "it has expired"),
+}
 
 
 def advance(state: TransportState, happening: Happening) -> TransportState | Impossible:

@@ -11,7 +11,7 @@ import click
 from adapters.calendars import NATIONAL, WEEKDAYS, CalendarProblem, Calendars
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
-from gateway.cli.context import State, json_option, pass_state
+from gateway.cli.context import State, in_a_table, json_option, pass_state
 from gateway.cli.failures import wrong_use
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
 from routing.deadlines import DeadlineKind, Limits, due_time, warn_time
@@ -121,7 +121,7 @@ def explain(state: State, time: str, due_date: str | None, profile: str, as_json
     print_table(
         ("LIMIT", "DUE", "NEARING FROM", "WHAT IS OWED"),
         [
-            (kind.value, _shown(due), _shown(warn), sentence(kind.sentence, state.language))
+            (kind.value, _shown(due), _shown(warn), sentence(kind.sentence, in_a_table(state)))
             for kind, warn, due in rows
         ],
     )

@@ -41,6 +41,11 @@ class State:
         return self._settings
 
 
+def in_a_table(state: State) -> str:
+    """The language of a table's column: both together are wider than a screen."""
+    return state.language or "en"
+
+
 def pass_state(function: Callable[Concatenate[State, P], Any]) -> Callable[P, Any]:
     """Give a command the `State`; run it in an event loop when it is a coroutine."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.context import State, json_option, pass_state
+from gateway.cli.context import State, in_a_table, json_option, pass_state
 from gateway.cli.output import print_json, print_table, say, sentence
 from gateway.cli.remote import connect, remote_options, unless_problem
 
@@ -39,7 +39,9 @@ async def recall(
     for item in answer["items"]:
         asked = item["deliveries"][0]
         why = (
-            sentence(asked["reason"], state.language) if asked["reason"] else "asked; no answer yet"
+            sentence(asked["reason"], in_a_table(state))
+            if asked["reason"]
+            else "asked; no answer yet"
         )
         rows.append((item["recipient"], asked["state"], why))
     print_table(("recipient", "request", "what became of it"), rows)

@@ -91,8 +91,14 @@ def problem_lines(problem: Problem, language: str | None) -> list[str]:
     return [line for line in lines if line]
 
 
-def finding_lines(finding: dict[str, Any], language: str | None) -> list[str]:
-    """One finding: rule, place and source, then the sentence."""
+def finding_lines(
+    finding: dict[str, Any], language: str | None, *, accepted: bool = False
+) -> list[str]:
+    """One finding: rule, place and source, then the sentence.
+
+    Of an accepted package nothing was refused: what weighs so much is a copy that was returned.
+    """
+    severity = "returned" if accepted and finding.get("severity") == "refuse" else None
     where = " ".join(
         part
         for part in (
@@ -105,6 +111,6 @@ def finding_lines(finding: dict[str, Any], language: str | None) -> list[str]:
     words = finding.get("sentence") or {}
     chosen = ("vi", "en") if language is None else (language,)
     return [
-        f"  [{finding.get('severity')}] {finding.get('rule')}  {where}".rstrip(),
+        f"  [{severity or finding.get('severity')}] {finding.get('rule')}  {where}".rstrip(),
         *(f"      {words[one]}" for one in chosen if words.get(one)),
     ]

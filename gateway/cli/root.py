@@ -88,7 +88,8 @@ class Root(click.Group):
     type=click.Choice(LANGUAGES),
     envvar="LIENTHONG_LANG",
     show_envvar=True,
-    help="Language of sentences for clerks. Without it findings are shown in both.",
+    help="Language of sentences for clerks. Without it findings are shown in both, tables are "
+    "in English.",
 )
 @click.version_option(package_name="lienthong", prog_name="lienthong")
 @click.pass_context

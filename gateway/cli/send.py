@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from envelopes.model import StatusCode
-from gateway.cli.context import State, json_option, pass_state
+from gateway.cli.context import State, in_a_table, json_option, pass_state
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence
 from gateway.cli.remote import connect, finding_lines, remote_options, unless_problem
 
@@ -89,11 +89,11 @@ def _print_accepted(answer: dict[str, Any], state: State, as_json: bool) -> None
                 row["recipientOrganId"],
                 row["recipientName"],
                 row["state"],
-                sentence(row["reason"], state.language) if row["reason"] else "",
+                sentence(row["reason"], in_a_table(state)) if row["reason"] else "",
             )
             for row in answer["deliveries"]
         ),
     )
     for finding in answer.get("findings", ()):
-        for line in finding_lines(finding, state.language):
+        for line in finding_lines(finding, state.language, accepted=True):
             say(line)

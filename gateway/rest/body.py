@@ -110,10 +110,26 @@ def _before_the_body(request: web.Request, gateway: Services) -> None:
     free = gateway.payloads.free_bytes()
     needed = gateway.settings.min_free_mib * MIB + (announced or 0)
     if free < needed:
-        fault = NotReceived(
-            IntakeFault.DISK_FULL, f"{free} bytes free", f"{needed} bytes", "min_free_mib"
-        )
-        raise not_received(fault)
+        raise _no_room(free, needed)
+
+
+def _no_room(free: int, needed: int) -> Problem:
+    """507 before a byte was received, with the figures that an operator will ask for."""
+    return Problem(
+        507,
+        IntakeFault.DISK_FULL.value,
+        Sentence(
+            vi=f"Trục hết chỗ lưu trữ: còn {free // MIB} MiB, cần {needed // MIB} MiB (tham số "
+            "min_free_mib, cộng với gói tin này); gói tin chưa được nhận, hãy gửi lại sau.",
+            en=f"The gateway has no space left: {free // MIB} MiB are free, {needed // MIB} MiB "
+            "are needed (setting min_free_mib, and this package); the package was not taken, "
+            "try again later.",
+        ),
+        headers={"Retry-After": "60", "Connection": "close"},
+        found=f"{free} bytes free",
+        allowed=f"{needed} bytes",
+        setting="min_free_mib",
+    )
 
 
 def not_received(fault: NotReceived) -> Problem:

@@ -13,7 +13,7 @@ from gateway.rest import encode
 from gateway.rest.body import place_for
 from gateway.rest.documents import find
 from gateway.rest.packages import take_bytes
-from gateway.rest.problems import Problem, bad_parameter, not_found
+from gateway.rest.problems import Problem, bad_parameter
 from gateway.rest.requests import connection, correlation_id, json_object, services, text_member
 from gateway.services import Services
 from routing.change_step import copies_of
@@ -33,7 +33,14 @@ async def recall(request: web.Request) -> web.StreamResponse:
         raise bad_parameter("reason", "", "why the document is taken back")
     found = await _sent(gateway, request.match_info["id"], asker)
     if found is None:
-        raise not_found("document of yours", "văn bản nào của bạn")
+        raise Problem(
+            404,
+            "not-found",
+            Sentence(
+                vi="Kết nối của bạn chưa gửi văn bản nào có mã này.",
+                en="Your connection has sent no document of this id.",
+            ),
+        )
     package, copies = found
     routes = await gateway.registry.routes()
     chosen = _chosen(body, copies, routes)

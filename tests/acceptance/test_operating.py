@@ -20,9 +20,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from routing.route_table import ConnectionStatus
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, Ministry, bearer, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, bearer, new_id
 from tests.acceptance.raw import talk
 from tests.acceptance.test_cli import COMMAND, PATIENCE
+from tests.support import packages
 from tests.support.servers import free_port, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.service import MODES, ROOT, GatewayProcess, Site, open_site
@@ -243,3 +244,51 @@ def test_taking_back_takes_a_place_like_handing_in(site: Site) -> None:
             lambda: ministry.sender.once("POST", path, body).status == 429, 5, "no place left"
         )
     wait_until(lambda: ministry.sender.once("POST", path, body).status == 202, 10, "the place back")
+
+
+def test_no_room_is_told_with_figures(site: Site) -> None:
+    """507 says what is free, what is needed and by which setting, in either language."""
+    gateway = site.gateway(min_free_mib=10**9).launch()
+    wait_until(lambda: _answers(gateway), 20, "an answer")
+    answer = Ministry(site, gateway).sender.once("POST", "/v1/packages", b"<x/>")
+    assert (answer.status, answer.json["code"]) == (507, "disk-full")
+    for sentence in (answer.json["detail"], answer.json["detailVi"]):
+        assert "1000000000 MiB" in sentence and "min_free_mib" in sentence
+
+
+def _answers(gateway: GatewayProcess) -> bool:
+    """Whether somebody is there; without room it is never ready."""
+    try:
+        with urlopen(f"{gateway.url}/healthz", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_an_accepted_package_is_not_called_refused(site: Site, tmp_path: Path) -> None:
+    """`send` with one unknown recipient: that copy is `returned`; the table is in one language."""
+    gateway = site.gateway().start()
+    file = tmp_path / "package.edxml"
+    file.write_bytes(packages.document(SENDER, (NGHE_AN, "000.00.77.H77"), new_id()))
+    environment = {"LIENTHONG_URL": gateway.url, "LIENTHONG_TOKEN": site.tokens["vpcp"]}
+    done = subprocess.run(
+        [*COMMAND, "send", str(file)],
+        cwd=ROOT,
+        env=clean_environment(**site.environment, **environment),
+        capture_output=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert "[returned] ID-RECIPIENT" in done.stderr.decode()
+    assert "[refuse]" not in done.stderr.decode()
+    table = done.stdout.decode()
+    assert "is not in the directory" in table and "không có trong danh bạ" not in table
+
+
+def test_taking_back_what_was_never_sent(site: Site) -> None:
+    """Told as that, in whole sentences."""
+    gateway = site.gateway().start()
+    body = json.dumps({"reason": "Ban hành nhầm"}).encode()
+    answer = Ministry(site, gateway).sender.call("POST", "/v1/documents/none/recall", body)
+    assert answer.status == 404
+    assert answer.json["detailVi"] == "Kết nối của bạn chưa gửi văn bản nào có mã này."
