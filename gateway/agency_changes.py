@@ -39,8 +39,8 @@ def judge_request(
 ) -> Agency | NothingToDo | NotAllowed:
     """The agency as it would be, or why it may not be changed.
 
-    `earlier` are all requests so far: who removed an agency may register it again, and nobody may
-    bring back what the operator closed.
+    `earlier` are the requests about it so far, the oldest first: who removed an agency may register
+    it again, and nobody may bring back what the operator closed.
     """
     claimants = routes.directory.claimants(code)
     if len(claimants) > 1:
@@ -66,6 +66,12 @@ def judge_request(
     return replace(known, valid_until=today - timedelta(days=1))
 
 
+def key_of(code: OrganId, routes: RouteTable) -> str:
+    """The organ key of the agency that has this code, or will have it."""
+    known = routes.directory.find(code)
+    return known.organ_id.key if known is not None else code.key
+
+
 def _registered(
     code: OrganId,
     name: str,
@@ -86,11 +92,7 @@ def _registered(
                 f"the agency is called {known.name!r}, which the operator alone can change",
             )
         return replace(known, name=name)
-    last = [
-        one
-        for one in earlier
-        if one.organ_key == known.organ_id.key and one.state is AgencyRequestState.APPROVED
-    ]
+    last = [one for one in earlier if one.state is AgencyRequestState.APPROVED]
     if known.successors or not last or last[-1].action is not RequestAction.REMOVE:
         return _no(
             code,

@@ -125,13 +125,17 @@ class AgencyRequestStore:
 
         return await self._database.write(write)
 
-    async def list(self, state: AgencyRequestState | None = None) -> list[AgencyRequest]:
-        """Requests, the oldest first."""
+    async def list(
+        self, state: AgencyRequestState | None = None, organ_key: str = ""
+    ) -> list[AgencyRequest]:
+        """Requests, the oldest first; in one state or about one agency if that is given."""
         query = select(agency_requests).order_by(
             agency_requests.c.requested_at, agency_requests.c.id
         )
         if state is not None:
             query = query.where(agency_requests.c.state == state.value)
+        if organ_key:
+            query = query.where(agency_requests.c.organ_key == organ_key)
 
         async def read(tx: Transaction) -> list[AgencyRequest]:
             found = await sql_of(tx).execute(query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from adapters.database import rows, statements
 from adapters.database.registry_store import sql_of
@@ -42,16 +42,19 @@ class PartnerLists:
         return await self._database.read(read)
 
     async def sent(
-        self, connection_id: str, kind: str, package_id: str | None, limit: int
+        self, connection_id: str, kind: str, some_id: str | None, limit: int
     ) -> list[InboxItem]:
-        """Copies of what the connection sent, the newest package first; of one package: all."""
+        """Copies of what the connection sent, the newest package first.
+
+        With the id of a package: all of that package; with that of a delivery: this one.
+        """
         query = (
             select(*deliveries.c)
             .join(packages, _p.id == _d.package_id)
             .where(_p.connection_id == connection_id)
         )
-        if package_id is not None:
-            query = query.where(_p.id == package_id).order_by(_d.id)
+        if some_id is not None:
+            query = query.where(or_(_d.package_id == some_id, _d.id == some_id)).order_by(_d.id)
         else:
             query = query.where(_p.kind == kind).order_by(_p.id.desc(), _d.id).limit(limit)
 

@@ -43,7 +43,7 @@ agency_requests = Table(
     C("decided_at", Time),
     C("decided_by", String(120), nullable=False),
     C("note", Text, nullable=False),
-    Index("ix_agency_requests_agency", "connection_id", "organ_key"),
+    Index("ix_agency_requests_agency", "organ_key", "connection_id"),
 )
 
 #: For lists of what one connection sent.

@@ -108,7 +108,7 @@ async def _change(
     connection = session.routes.connections[request.connection_id]
     code = OrganId.of(request.organ_id)
     today = clock.now().astimezone(VIETNAM_TIME).date()
-    earlier = await store.list()
+    earlier = await store.list(organ_key=request.organ_key)
     change = judge_request(
         request.action, code, request.name, connection, session.routes, earlier, today
     )

@@ -24,7 +24,7 @@ from adapters.database import (
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
-from gateway.agency_changes import NotAllowed, NothingToDo, judge_request
+from gateway.agency_changes import NotAllowed, NothingToDo, judge_request, key_of
 from gateway.rest.requests import text_member
 from gateway.vxp import answers
 from gateway.vxp.call import Call, json_object, refused
@@ -40,7 +40,8 @@ LONGEST_NAME = 500
 class AgencyLists:
     """The lists, made once for each version of the registry and day."""
 
-    _made: dict[str, tuple[tuple[int, date], list[dict[str, Any]]]] = field(default_factory=dict)
+    #: By list: what it was made of, and the answer's bytes.
+    _made: dict[str, tuple[tuple[int, date], bytes]] = field(default_factory=dict)
 
     async def agencies(self, call: Call) -> web.StreamResponse:
         """`getAgenciesList`: code as the directory has it first, oldCode where that is another."""
@@ -69,9 +70,9 @@ class AgencyLists:
                 await store.changed_at() if what == "units" else {},
                 call.services.settings.organ_id,
             )
-            made = key, await asyncio.to_thread(_MAKE[what], facts)
+            made = key, await asyncio.to_thread(_encoded, what, facts)
             self._made[what] = made
-        return answers.good(data=made[1])
+        return answers.ready(made[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,11 @@ def unit_items(facts: Facts) -> list[dict[str, Any]]:
             }
         )
     return items
+
+
+def _encoded(what: str, facts: Facts) -> bytes:
+    """The whole answer: thousands of agencies take their time."""
+    return answers.encoded({**answers.OK, "data": _MAKE[what](facts)})
 
 
 _MAKE = {"agencies": agency_items, "qd20": qd20_items, "units": unit_items}
@@ -234,7 +240,7 @@ async def _ask(
     routes = await call.services.registry.routes(newest=True)
     now = clock.now()
     today = now.astimezone(VIETNAM_TIME).date()
-    earlier = await store.list()
+    earlier = await store.list(organ_key=key_of(code, routes))
     change = judge_request(action, code, name, call.connection, routes, earlier, today)
     if isinstance(change, NotAllowed):
         raise refused(403, change.sentence)

@@ -105,7 +105,12 @@ def _line(text: str) -> str:
 
 
 def _json(document: Mapping[str, Any]) -> web.Response:
-    return web.Response(body=encoded(document), content_type="application/json", charset="utf-8")
+    return ready(encoded(document))
+
+
+def ready(body: bytes) -> web.Response:
+    """An answer that is encoded already."""
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def encoded(document: Mapping[str, Any]) -> bytes:

@@ -76,8 +76,10 @@ async def _sender_speaks_for_itself(call: Call) -> None:
     if wrong is None:
         return
     await _security_event(call, wrong)
-    call.services.metrics.distrusted.labels(VXP, "spoofed-sender").inc()
-    raise Problem(403, "not-the-sender", wrong.sentence, findings=[wrong])
+    metrics, outcome = call.services.metrics, RefusalKind.NOT_THE_SENDER.value
+    metrics.distrusted.labels(VXP, "spoofed-sender").inc()
+    metrics.submissions.labels(call.connection.name, call.kind(), outcome).inc()
+    raise Problem(403, outcome, wrong.sentence, findings=[wrong])
 
 
 async def _security_event(call: Call, finding: Finding) -> None:
@@ -142,11 +144,14 @@ async def received_list(call: Call) -> web.StreamResponse:
 
 
 async def sent_list(call: Call) -> web.StreamResponse:
-    """`getSentEdocList`: a line for each recipient's copy; of one package when `docId` is given."""
+    """`getSentEdocList`: a line for each recipient's copy.
+
+    `docId` narrows it to one package (what `sendEdoc` answered) or one copy (`receiverDocId`).
+    """
     await call.small_body()
-    package_id = call.doc_id() if call.caller.signed("docId") else None
+    some_id = call.doc_id() if call.caller.signed("docId") else None
     items: list[InboxItem] = await PartnerLists(call.services.database).sent(
-        call.connection.id, call.kind(), package_id, call.caller.options.list_limit
+        call.connection.id, call.kind(), some_id, call.caller.options.list_limit
     )
     return answers.good(data=[answers.sent_item(one.delivery, one.package) for one in items])
 

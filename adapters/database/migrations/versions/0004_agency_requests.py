@@ -33,5 +33,5 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['connection_id'], ['connections.id'], name=op.f('fk_agency_requests_connection_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_agency_requests'))
     )
-    op.create_index('ix_agency_requests_agency', 'agency_requests', ['connection_id', 'organ_key'], unique=False)
+    op.create_index('ix_agency_requests_agency', 'agency_requests', ['organ_key', 'connection_id'], unique=False)
     op.create_index('ix_packages_sent', 'packages', ['connection_id', 'kind', 'id'], unique=False)
