@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Set
 from dataclasses import dataclass, field
@@ -274,3 +275,29 @@ async def test_a_late_removal_in_a_bucket_hits_nobody(s3_server: S3Server, tmp_p
     other = S3Payloads(options, tmp_path / "two", lambda: clock[0])
     for reader in (store, other):
         assert await content_of(reader, claim.digest) == b"adopted"
+
+
+async def test_a_clock_far_behind_costs_nothing(s3_server: S3Server, tmp_path: Path) -> None:
+    """A machine that lives in another year adopts: by the server's clock its payload is young."""
+    options = s3_options(s3_server, s3_server.create_bucket())
+    behind = S3Payloads(options, tmp_path / "behind", lambda: START - 1000 * GRACE)
+    claim = await behind.put(b"adopted")
+
+    async def not_recorded_yet(_: Set[str]) -> Set[str]:
+        return set()
+
+    right = S3Payloads(options, tmp_path / "right")
+    assert await sweep(right, not_recorded_yet, datetime.now(UTC)) == Swept()
+    assert await content_of(right, claim.digest) == b"adopted"
+
+
+async def test_what_was_written_long_ago_is_young_when_adopted(tmp_path: Path) -> None:
+    """The age of a payload counts from its adoption, not from when its bytes arrived."""
+    store = DiskPayloads(tmp_path / "payloads")
+    spool = store.spool()
+    spool.write(b"slow")
+    spool.finish()
+    os.utime(spool._path, (0, 0))
+    await spool.keep()
+    [payload] = await _listed(store)
+    assert abs(payload.adopted - datetime.now(UTC)) < HOUR
