@@ -50,7 +50,11 @@ def open_chain(folder: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
         sites = {"A": a, "N": n, "B": b}
         gateways = {
             name: site.gateway(
-                command=QUICK, relay_claim_seconds=1, relay_poll_seconds=0.1, timer_seconds=0.3
+                command=QUICK,
+                relay_claim_seconds=1,
+                relay_poll_seconds=0.1,
+                timer_seconds=0.3,
+                lost_doorbell_seconds=1,
             )
             for name, site in sites.items()
         }
