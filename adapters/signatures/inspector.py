@@ -155,6 +155,7 @@ class SignatureInspector:
         progress: _Progress,
     ) -> None:
         """Have `job` done, going on behind each file that a process did not survive."""
+        excused: set[int] = set()
         while job.xml or job.files:
             async with self.pool.worker() as worker:
                 try:
@@ -162,7 +163,11 @@ class SignatureInspector:
                     await _follow(worker, job, attachments, progress)
                     return
                 except WorkerFailed as failure:
-                    _blame(job, failure, attachments, progress)
+                    # It may have died of something else (an operator, the system): once is chance.
+                    at = len(progress.files) + (progress.xml is not None)
+                    if failure.reason is not Reason.WORKER_DIED or at in excused:
+                        _blame(job, failure, attachments, progress)
+                    excused.add(at)
             job = _rest(job, progress)
 
 

@@ -19,6 +19,8 @@ from envelopes.limits import ReadLimits
 _LENGTH = struct.Struct(">I")
 #: Answers are small: a verdict on one file.
 MAX_ANSWER = 4 * 1024 * 1024
+#: Characters of one text in an answer.
+MAX_TEXT = 1000
 #: The index under which the XML signature is answered for.
 XML = -1
 #: Said once, when a process is there and has loaded what it needs.
@@ -71,10 +73,24 @@ def read_request(stream: BinaryIO) -> Setup | Job | None:
 
 
 def write_answer(stream: BinaryIO, index: int, body: dict[str, Any]) -> None:
-    """Answer for one file (or `XML`)."""
-    data = json.dumps({"index": index, **body}).encode()
+    """Answer for one file (or `XML`). Texts from outside are bounded and made harmless."""
+    data = json.dumps({"index": index, **harmless(body)}).encode()
     stream.write(_LENGTH.pack(len(data)) + data)
     stream.flush()
+
+
+def harmless(value: Any) -> Any:
+    """`value` with its texts fit for logs and databases: no control characters, no half letters."""
+    if isinstance(value, str):
+        text = value[:MAX_TEXT]
+        return text if text.isprintable() else "".join(map(_shown, text))
+    if isinstance(value, dict):
+        return {key: harmless(one) for key, one in value.items()}
+    return [harmless(one) for one in value] if isinstance(value, list) else value
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() else "\ufffd"
 
 
 def _read_frame(stream: BinaryIO) -> bytes | None:

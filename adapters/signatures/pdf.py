@@ -56,6 +56,8 @@ _AHEAD = timedelta(minutes=5)
 _CLEAN_END = re.compile(rb"startxref\s+\d+\s+%%EOF\s*\Z")
 #: Signatures of one file; more are not looked at.
 MAX_SIGNATURES = 50
+#: What a PDF with a signature, or one that hides something, names in the clear.
+_NAMES = (b"ByteRange", b"/SubFilter", b"/Sig", b"/Encrypt")
 _DOCUMENT_TIMESTAMP = "/DocTimeStamp"
 
 
@@ -389,7 +391,7 @@ def _mentions_signature(file: BinaryIO) -> bool:
     file.seek(0)
     before = b""
     while block := file.read(1024 * 1024):
-        if b"ByteRange" in before + block or b"/Encrypt" in before + block:
+        if any(name in before + block for name in _NAMES):
             return True
         before = block[-16:]
     return False

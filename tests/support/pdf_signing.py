@@ -184,13 +184,11 @@ def _written(writer: IncrementalPdfFileWriter) -> bytes:
     return out.getvalue()
 
 
-def time_bomb(entries: int) -> bytes:
-    """A PDF of one empty page tree and a cross-reference table that takes for ever to read."""
-    body = (
-        b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n"
-        b"2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\n"
-    )
-    table = b"xref\n0 %d\n0000000000 65535 f \n" % (entries + 1)
-    table += b"0000000009 00000 n \n" * entries
-    tail = b"trailer\n<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
-    return body + table + tail % (entries + 1, len(body))
+def time_bomb(numbers: int) -> bytes:
+    """A PDF whose catalogue holds so many numbers: a million of them are seconds of parsing."""
+    body = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R/X[" + b"1 " * numbers + b"]>>\nendobj\n"
+    second = len(body)
+    body += b"2 0 obj\n<</Type/Pages/Kids[]/Count 0>>\nendobj\n"
+    table = b"xref\n0 3\n0000000000 65535 f \n0000000009 00000 n \n%010d 00000 n \n" % second
+    tail = b"trailer\n<</Size 3/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % len(body)
+    return body + table + tail

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from adapters.trust import RevocationMode, TrustMaterial, TrustPolicy
 from envelopes.signature_facts import Reason
 from tests.support import pdf_signing as pdfs
-from tests.support.pki import DAY, NOW, Authority, Credential, Pki, name, pki, rsa_key
+from tests.support.pki import DAY, NOW, Credential, Pki, pki
 from tests.support.signature_case import (
     ABSENT,
     HOUR,
@@ -22,6 +20,15 @@ from tests.support.signature_case import (
     lists,
     package,
     trusted,
+)
+from tests.support.signature_forgeries import (
+    forged_list,
+    ocsp_revoked,
+    old_lists,
+    stranger_tsa,
+    transplanted,
+    with_ocsp,
+    with_range,
 )
 
 
@@ -41,37 +48,6 @@ def _both(p: Pki) -> bytes:
 def _stamped(p: Pki, by: Credential, before: timedelta, **form: object) -> bytes:
     stamper = pdfs.time_stamper(p.tsa, NOW - before)
     return pdfs.sign_pdf(pdfs.make_pdf(), by, timestamper=stamper, **form)
-
-
-def _old_lists(p: Pki, before: timedelta) -> tuple[bytes, ...]:
-    """Lists of a time when nothing was revoked yet."""
-    kept, p.government.revoked = p.government.revoked, {}
-    try:
-        return p.root.crl(NOW - before), p.government.crl(NOW - before)
-    finally:
-        p.government.revoked = kept
-
-
-def _with_ocsp(p: Pki) -> tuple[Credential, bytes]:
-    """A certificate that names a responder, and its good answer."""
-    p.government.ocsp_url = "http://ocsp.test/"
-    try:
-        one = p.government.issue(p.agency.certificate.subject, p.agency.key)
-    finally:
-        p.government.ocsp_url = ""
-    return one, p.government.ocsp(one.certificate, responder=p.responder)
-
-
-def _ocsp_revoked() -> tuple[bytes, TrustMaterial]:
-    p = pki()
-    one, _ = _with_ocsp(p)
-    p.government.revoked[one.serial] = NOW - 5 * DAY
-    try:
-        answer = p.government.ocsp(one.certificate, responder=p.responder)
-    finally:
-        del p.government.revoked[one.serial]
-    signed = package(pdfs.sign_pdf(pdfs.make_pdf(), one))
-    return signed, lists(*p.crls, ocsps=(answer,), stamp="ocsp-revoked")
 
 
 PDF_CASES = [
@@ -147,6 +123,30 @@ PDF_CASES = [
         INVALID,
         (Reason.CHANGED,),
         each=(INVALID, INVALID),
+    ),
+    Case(
+        "ByteRange renamed (universal forgery)",
+        _pdf(lambda p: _both(p).replace(b"/ByteRange", b"/BiteRange")),
+        UNVERIFIABLE,
+        (Reason.MALFORMED,),
+    ),
+    Case(
+        "ByteRange of nothing",
+        _pdf(lambda p: with_range(_both(p), b"[0 0 0 0]")),
+        INVALID,
+        (Reason.CHANGED, Reason.NOT_WHOLE),
+    ),
+    Case(
+        "ByteRange that leaves the end out",
+        _pdf(lambda p: with_range(_both(p), b"[0 100 100 100]")),
+        INVALID,
+        (Reason.CHANGED, Reason.NOT_WHOLE),
+    ),
+    Case(
+        "signature of another document put in",
+        _pdf(transplanted),
+        INVALID,
+        (Reason.CHANGED,),
     ),
     Case(
         "junk before the file",
@@ -248,7 +248,7 @@ PDF_CASES = [
         _signed(lambda p: p.agency),
         UNVERIFIABLE,
         (Reason.REVOCATION_UNKNOWN,),
-        material=lambda p: lists(p.root.crl(), _forged_list(p), stamp="forged-list"),
+        material=lambda p: lists(p.root.crl(), forged_list(p), stamp="forged-list"),
     ),
     Case(
         "OCSP good, no list",
@@ -268,7 +268,7 @@ PDF_CASES = [
         "revoked; an older good list embedded by the owner",
         _pdf(
             lambda p: pdfs.with_evidence(
-                pdfs.sign_pdf(pdfs.make_pdf(), p.revoked), _old_lists(p, 12 * DAY)
+                pdfs.sign_pdf(pdfs.make_pdf(), p.revoked), old_lists(p, 12 * DAY)
             )
         ),
         INVALID,
@@ -285,7 +285,7 @@ PDF_CASES = [
         "stamped before it expired, evidence of then",
         _pdf(
             lambda p: pdfs.with_evidence(
-                _stamped(p, p.expired, 60 * DAY), (*_old_lists(p, 61 * DAY), *p.crls)
+                _stamped(p, p.expired, 60 * DAY), (*old_lists(p, 61 * DAY), *p.crls)
             )
         ),
         VALID,
@@ -323,7 +323,7 @@ PDF_CASES = [
             lambda p: pdfs.sign_pdf(
                 pdfs.make_pdf(),
                 p.expired,
-                timestamper=pdfs.time_stamper(_stranger_tsa(p), NOW - 60 * DAY),
+                timestamper=pdfs.time_stamper(stranger_tsa(p), NOW - 60 * DAY),
             )
         ),
         INVALID,
@@ -349,7 +349,7 @@ PDF_CASES = [
             lambda p: pdfs.stamp_pdf(
                 pdfs.with_evidence(
                     pdfs.sign_pdf(pdfs.make_pdf(), p.expired),
-                    (*_old_lists(p, 61 * DAY), *p.crls),
+                    (*old_lists(p, 61 * DAY), *p.crls),
                 ),
                 pdfs.time_stamper(p.tsa, NOW - 60 * DAY),
             )
@@ -370,20 +370,5 @@ PDF_CASES = [
 ]
 
 
-def _forged_list(p: Pki) -> bytes:
-    """An empty list that names the government's authority and is signed by somebody else."""
-    own = p.government.credential
-    return Authority(Credential(own.certificate, p.stranger.credential.key)).crl()
-
-
-def _stranger_tsa(p: Pki) -> Credential:
-    return p.stranger.issue(
-        name("TSA of a stranger"),
-        rsa_key(4),
-        usages=("digital_signature",),
-        extended=(ExtendedKeyUsageOID.TIME_STAMPING,),
-    )
-
-
-_OCSP = _with_ocsp(pki())
-_REVOKED_BY_OCSP = _ocsp_revoked()
+_OCSP = with_ocsp(pki())
+_REVOKED_BY_OCSP = ocsp_revoked()
