@@ -23,6 +23,7 @@ from adapters.database import DatabaseProblem, SqlDatabase, open_database
 from adapters.malware import ClamAv
 from adapters.payloads import Payloads, S3Problem
 from adapters.signatures import SignatureInspector
+from adapters.signing import SigningProblem
 from adapters.trust import TrustFolder
 from adapters.vault import Vault, VaultProblem
 from gateway import clock
@@ -37,8 +38,10 @@ from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
 from gateway.runtime import Roles
+from gateway.sealing import Sealer
 from gateway.services import Services, Turnstile, read_limits
 from gateway.settings import Role, Settings, problems_between
+from gateway.signing_key import open_signer
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
 from routing.deadlines import Limits
@@ -140,6 +143,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         with _about("the payloads"):
             payloads = open_payloads(settings, metrics)
         vault = Vault.from_file(settings.effective_key_file)
+        signer = await asyncio.to_thread(open_signer, settings)
     except BaseException:
         await database.close()
         raise
@@ -163,6 +167,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         secrets=PartnerSecrets(database, vault, registry),
         admission=Admission(),
         inspection=make_inspection(settings, database, calendars),
+        sealer=Sealer(database, signer, settings.organ_id),
         metrics=metrics,
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
     )
@@ -214,7 +219,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
         return 2
     try:
         uvloop.run(serve(settings, roles))
-    except (DatabaseProblem, CalendarProblem, S3Problem, VaultProblem) as error:
+    except (DatabaseProblem, CalendarProblem, S3Problem, VaultProblem, SigningProblem) as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
     except (NotStarted, DatabaseUnavailable, OSError) as error:

@@ -130,6 +130,16 @@ class Metrics:
             registry=self.registry,
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
+        self.sealed_events = Counter(
+            "lienthong_sealed_events",
+            "Events of the log that were sealed with a signature.",
+            registry=self.registry,
+        )
+        self.sealed_at = Gauge(
+            "lienthong_sealed_timestamp_seconds",
+            "When this process last sealed the event log.",
+            registry=self.registry,
+        )
         self.alarms = Counter(
             "lienthong_alarms",
             "What an operator has to look at: state secrets, malware, packages not scanned.",

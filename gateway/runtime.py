@@ -15,6 +15,7 @@ from datetime import timedelta
 import structlog
 
 from adapters.database import SqlCallbacks
+from adapters.signing import SigningProblem
 from adapters.webhook import WebhookSender
 from gateway import clock
 from gateway.callbacks import CallbackDispatcher
@@ -80,6 +81,8 @@ class Roles:
             if role in services.roles:
                 services.metrics.beat(role, 0.0)
                 self._spawn(role, self._keep_running(role, round_of))
+        if "timer" in services.roles:
+            self._spawn("seal", self._seal())
         if "worker" in services.roles:
             self._spawn("callbacks", self._callbacks().run(services.stopping))
             if services.inspection.scanner is not None:
@@ -136,6 +139,22 @@ class Roles:
             await self._services.outbox.wait(seconds)
         else:
             await _pause(self._services.stopping, seconds)
+
+    async def _seal(self) -> None:
+        """The event log is sealed again and again, by whichever process is quicker."""
+        services = self._services
+        while not services.stopping.is_set():
+            try:
+                sealed = await services.sealer.seal(clock.now())
+                services.metrics.sealed_events.inc(sealed)
+                services.metrics.sealed_at.set(time.time())
+            except DatabaseUnavailable as error:
+                log.warning("seal.database-unavailable", error=str(error))
+            except SigningProblem as error:
+                log.error("seal.no-signature", error=str(error), consequence="nothing is sealed")
+            except Exception:  # a bug here must not stop the documents
+                log.exception("seal.bug")
+            await _pause(services.stopping, services.settings.seal_seconds)
 
     async def _rescan(self) -> None:
         """Packages that waited for the scanner go on by themselves when it is back."""

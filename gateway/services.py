@@ -17,6 +17,7 @@ from gateway.intake import IntakeLimits
 from gateway.observability import Metrics
 from gateway.partner_secrets import PartnerSecrets
 from gateway.registry import Registry
+from gateway.sealing import Sealer
 from gateway.settings import MIB, Role, Settings
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
@@ -102,6 +103,7 @@ class Services:
     secrets: PartnerSecrets
     admission: Admission
     inspection: Inspection
+    sealer: Sealer
     metrics: Metrics
     turnstile: Turnstile
     #: Something may have to be relayed.

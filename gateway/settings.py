@@ -169,6 +169,23 @@ class Settings(BaseSettings):
         description="How fast stored packages are read again to see whether they are unchanged. "
         "0: never.",
     )
+    signing_key: str = Field(
+        "",
+        description="Key that signs receipts and seals: pkcs12:/path/key.p12, or "
+        "pkcs11:/path/library.so?token=T&label=L. Empty: a key made in the data folder, whose "
+        "certificate no authority vouches for.",
+        pattern=r"^(pkcs12:/.+|pkcs11:/.+)?$",
+    )
+    signing_password_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="File whose first line is the password of the PKCS#12 file or the token's PIN.",
+    )
+    seal_seconds: float = Field(
+        60.0,
+        ge=0.05,
+        le=86400,
+        description="How often the event log is sealed with a signature.",
+    )
     malware_scanner: Annotated[str, AfterValidator(_scanner)] = Field(
         "",
         description="ClamAV's clamd: unix:/path/of/socket or tcp://host:port. While it is away "

@@ -25,6 +25,7 @@ from adapters.database.migrate import SchemaState
 from adapters.database.partner_lists import PartnerLists
 from adapters.database.postgresql import PostgresqlDatabase
 from adapters.database.registry_store import CodesTaken, NameTaken, RegistryStore
+from adapters.database.seal_store import SealStore
 from adapters.database.secret_store import LeaseStore, SealedSecret, SecretStore
 from adapters.database.sqlite import SqliteDatabase
 from adapters.database.store import SqlDatabase
@@ -41,6 +42,7 @@ __all__ = [
     "RegistryStore",
     "RequestAction",
     "SchemaState",
+    "SealStore",
     "SealedSecret",
     "SecretStore",
     "SqlCallbacks",

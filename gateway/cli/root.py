@@ -35,6 +35,8 @@ COMMANDS: Mapping[str, str] = {
     "trust": "gateway.cli.trust:trust",
     "config": "gateway.cli.config:config",
     "status": "gateway.cli.status:status",
+    "evidence": "gateway.cli.evidence:evidence",
+    "verify": "gateway.cli.evidence:verify",
     "verify-events": "gateway.cli.verify:verify_events",
     "database": "gateway.cli.database:database",
     "demo": "gateway.cli.demo:demo",

@@ -8,12 +8,15 @@ from typing import TypeVar
 
 import click
 
+from adapters.database import SealStore
+from envelopes.json_signature import verify
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.output import print_json, show
 from gateway.cli.session import open_session
 from routing.ports import DeliveryQuery, Transaction
 from routing.records import Delivery, Event
 from routing.replay import Replay
+from routing.seals import SEAL_KIND, Seal, SealFault, compare
 
 T = TypeVar("T")
 
@@ -27,7 +30,9 @@ PAGE = 1000
 async def verify_events(state: State, as_json: bool) -> None:
     """Replay the event log and compare it with the deliveries. Exit code 1 when they disagree.
 
-    On a gateway that is running, what changes between the two readings may show up: run it again.
+    The seals over the log are checked as well: nothing altered, nothing missing, every signature
+    good, no gap in the chain. On a gateway that is running, what changes between the two readings
+    may show up: run it again.
     """
     replay = Replay()
     deliveries = 0
@@ -37,6 +42,7 @@ async def verify_events(state: State, as_json: bool) -> None:
             for event in events:
                 replay.take(event)
             after_event = events[-1].seq
+        seals, faults = await _seals(SealStore(session.database))
         after = ""
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)
@@ -52,7 +58,17 @@ async def verify_events(state: State, as_json: bool) -> None:
         for one in replay.discrepancies
     ]
     if as_json:
-        print_json({"events": replay.events, "deliveries": deliveries, "discrepancies": found})
+        print_json(
+            {
+                "events": replay.events,
+                "deliveries": deliveries,
+                "discrepancies": found,
+                "seals": seals,
+                "sealFaults": [
+                    {"seal": one.number, "what": one.what, "found": one.found} for one in faults
+                ],
+            }
+        )
     else:
         for one in found:
             where = f"event {one['event']}" if one["event"] else "stored"
@@ -60,12 +76,28 @@ async def verify_events(state: State, as_json: bool) -> None:
                 f"{one['delivery']}  {one['what']}: the log says {one['byLog']}, "
                 f"{where} {one['found']}"
             )
+        for fault in faults:
+            show(f"seal {fault.number}  {fault.what}: {fault.found}")
         show(
             f"{replay.events} events replayed, {deliveries} deliveries compared, "
-            f"{len(found)} discrepancies."
+            f"{len(found)} discrepancies. {seals} seals checked, {len(faults)} faults."
         )
-    if found:
+    if found or faults:
         sys.exit(1)
+
+
+async def _seals(store: SealStore) -> tuple[int, list[SealFault]]:
+    """How many seals there are, and what is wrong with them."""
+    faults: list[SealFault] = []
+    before: Seal | None = None
+    while seals := await store.seals(before.number if before else 0, 100):
+        for seal in seals:
+            faults += compare(seal, before, await store.covered(seal.number))
+            signed = verify(seal.signed.encode())
+            if signed.payload != seal.text or signed.kind != SEAL_KIND:
+                faults.append(SealFault(seal.number, "signature", "it is not what was signed"))
+            before = seal
+    return before.number if before else 0, faults
 
 
 Reads = Callable[[Transaction], Awaitable[list[T]]]

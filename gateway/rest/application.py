@@ -31,6 +31,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.post("/v1/packages", packages.submit, expect_handler=_continue_later),
         web.post("/v1/check", packages.check, expect_handler=_continue_later),
         web.get("/v1/packages/{id}", packages.show),
+        web.get("/v1/packages/{id}/receipt", packages.receipt),
         # No HEAD: asking for the bytes counts as a fetch, so only who takes them may ask.
         web.get("/v1/packages/{id}/content", packages.content, allow_head=False),
         web.get("/v1/inbox", inbox.inbox),

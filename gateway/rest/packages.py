@@ -170,6 +170,18 @@ async def show(request: web.Request) -> web.StreamResponse:
     return encode.answer(encode.package(*found))
 
 
+async def receipt(request: web.Request) -> web.StreamResponse:
+    """GET /v1/packages/{id}/receipt: the gateway's signed word that it has the package (JWS)."""
+    asker = await connection(request)
+    gateway = services(request)
+    package_id = id_of(request)
+    found = await visible_package(gateway, package_id, asker) if package_id else None
+    if found is None or found[0].connection_id != asker.id:
+        raise not_found("package of yours", "gói tin nào của bạn")
+    signed = await gateway.sealer.receipt(*found, clock.now())
+    return web.Response(text=signed, content_type="application/jose")
+
+
 async def content(request: web.Request) -> web.StreamResponse:
     """GET /v1/packages/{id}/content: the exact bytes; a recipient's fetch is written down first.
 

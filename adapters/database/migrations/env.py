@@ -5,6 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+import adapters.database.evidence_tables
 import adapters.database.lifecycle_tables
 import adapters.database.partner_tables  # noqa: F401 - the tables register themselves
 from adapters.database.tables import metadata

@@ -1,0 +1,151 @@
+"""Seals and receipts in the database (`routing.seals`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+
+from adapters.database import rows
+from adapters.database.evidence_tables import event_seals, receipts, sealed_events
+from adapters.database.registry_store import sql_of
+from adapters.database.store import SqlDatabase
+from adapters.database.tables import events
+from routing.ports import Transaction
+from routing.records import Event
+from routing.seals import Seal
+
+#: How far below the highest sealed number unsealed events are looked for in an ordinary round: a
+#: transaction that commits late has a number that was given early.
+WINDOW = 20_000
+
+
+class SealStore:
+    """Seals over the log of one database, and signed receipts."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+
+    async def last(self) -> Seal | None:
+        """The newest seal."""
+
+        async def read(tx: Transaction) -> Seal | None:
+            newest = select(event_seals).order_by(event_seals.c.number.desc()).limit(1)
+            row = (await sql_of(tx).execute(newest)).mappings().one_or_none()
+            return Seal(**row) if row else None
+
+        return await self._database.read(read)
+
+    async def unsealed(
+        self, committed_before: datetime, limit: int, *, everywhere: bool = False
+    ) -> list[Event]:
+        """Events that no seal covers, by number; `everywhere`: however old their numbers are."""
+
+        async def read(tx: Transaction) -> list[Event]:
+            sql = sql_of(tx)
+            highest = (await sql.execute(select(func.max(sealed_events.c.seq)))).scalar() or 0
+            floor = 0 if everywhere else highest - WINDOW
+            wanted = (
+                select(events)
+                .outerjoin(sealed_events, sealed_events.c.seq == events.c.seq)
+                .where(
+                    sealed_events.c.seq.is_(None),
+                    events.c.seq > floor,
+                    events.c.at < committed_before,
+                )
+                .order_by(events.c.seq)
+                .limit(limit)
+            )
+            return [rows.event_of(row) for row in (await sql.execute(wanted)).mappings()]
+
+        return await self._database.read(read)
+
+    async def add(self, seal: Seal, covered: Sequence[Event]) -> bool:
+        """Keep a signed seal; False when another process was quicker."""
+
+        async def write(tx: Transaction) -> bool:
+            sql = sql_of(tx)
+            newest = (await sql.execute(select(func.max(event_seals.c.number)))).scalar() or 0
+            if newest != seal.number - 1:
+                return False
+            names = event_seals.c.keys()
+            await sql.execute(
+                insert(event_seals).values({name: getattr(seal, name) for name in names})
+            )
+            places = [
+                {"seq": event.seq, "seal": seal.number, "position": position}
+                for position, event in enumerate(covered)
+            ]
+            await sql.execute(insert(sealed_events), places)
+            return True
+
+        return await self._database.write(write)
+
+    async def seals(self, after: int, limit: int) -> list[Seal]:
+        """Seals behind this number, in order."""
+
+        async def read(tx: Transaction) -> list[Seal]:
+            wanted = (
+                select(event_seals)
+                .where(event_seals.c.number > after)
+                .order_by(event_seals.c.number)
+                .limit(limit)
+            )
+            return [Seal(**row) for row in (await sql_of(tx).execute(wanted)).mappings()]
+
+        return await self._database.read(read)
+
+    async def covered(self, number: int) -> list[Event]:
+        """The events of one seal in the order in which they were sealed, as they are now."""
+
+        async def read(tx: Transaction) -> list[Event]:
+            wanted = (
+                select(events)
+                .join(sealed_events, sealed_events.c.seq == events.c.seq)
+                .where(sealed_events.c.seal == number)
+                .order_by(sealed_events.c.position)
+            )
+            return [rows.event_of(row) for row in (await sql_of(tx).execute(wanted)).mappings()]
+
+        return await self._database.read(read)
+
+    async def seals_of(self, numbers: Sequence[int]) -> dict[int, int]:
+        """Which seal covers each of these events; those not sealed yet are left out."""
+
+        async def read(tx: Transaction) -> dict[int, int]:
+            found: dict[int, int] = {}
+            for start in range(0, len(numbers), 500):
+                part = list(numbers[start : start + 500])
+                wanted = select(sealed_events.c.seq, sealed_events.c.seal).where(
+                    sealed_events.c.seq.in_(part)
+                )
+                found.update({row.seq: row.seal for row in await sql_of(tx).execute(wanted)})
+            return found
+
+        return await self._database.read(read)
+
+    async def receipt(self, package_id: str) -> str | None:
+        """The signed receipt of a package, if it was made."""
+
+        async def read(tx: Transaction) -> str | None:
+            wanted = select(receipts.c.signed).where(receipts.c.package_id == package_id)
+            return (await sql_of(tx).execute(wanted)).scalar_one_or_none()
+
+        return await self._database.read(read)
+
+    async def keep_receipt(self, package_id: str, signed: str, now: datetime) -> str:
+        """Keep a receipt; the one that was kept first is returned and stays for ever."""
+
+        async def write(tx: Transaction) -> str:
+            sql = sql_of(tx)
+            wanted = select(receipts.c.signed).where(receipts.c.package_id == package_id)
+            known = (await sql.execute(wanted)).scalar_one_or_none()
+            if known is not None:
+                return str(known)
+            await sql.execute(
+                insert(receipts).values(package_id=package_id, signed=signed, created_at=now)
+            )
+            return signed
+
+        return await self._database.write(write)

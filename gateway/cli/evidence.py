@@ -1,0 +1,283 @@
+"""`lienthong evidence` and `lienthong verify`: a whole conversation in one file, proven offline."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adapters.database import SealStore
+from adapters.payloads import Payloads
+from gateway import clock
+from gateway.cli.context import State, json_option, operator_option, pass_state
+from gateway.cli.failures import REFUSED, Failure, refuse
+from gateway.cli.output import print_json, say, show
+from gateway.cli.session import Session, open_session
+from gateway.cli.trace import find_story
+from gateway.evidence import MANIFEST_KIND, EvidenceWriter, Examination, examine
+from gateway.observability import Metrics
+from gateway.payload_stores import open_payloads
+from gateway.sealing import Sealer
+from gateway.signing_key import open_signer
+from gateway.story import Story
+from routing.ports import PayloadMissing, Transaction
+from routing.records import Attempt, Delivery, DocumentRecord, Event, Link, PackageRecord
+
+#: Documents of one conversation at the most.
+MOST_DOCUMENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    documents: list[DocumentRecord]
+    links: list[Link]
+    packages: list[PackageRecord]
+    deliveries: list[Delivery]
+    attempts: list[Attempt]
+    events: list[Event]
+
+
+@click.command(short_help="Export a conversation as evidence.")
+@click.argument("document")
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write. Default: evidence-DOCUMENT.zip here.",
+)
+@json_option
+@operator_option
+@pass_state
+async def evidence(
+    state: State, document: str, target: Path | None, as_json: bool, operator: str
+) -> None:
+    """Export DOCUMENT with its replies, reports, recalls, attempts and receipts into one file.
+
+    The file proves itself with `lienthong verify FILE`, on a machine that has no gateway. That it
+    was exported, and by whom, is written down first.
+    """
+    async with open_session(state.settings) as session:
+        story = await find_story(session, document)
+        if not isinstance(story, Story) or story.document_pk is None:
+            refuse(f"There is no single document {document!r} here; try: lienthong trace")
+        pk = story.document_pk
+        target = target or Path(f"evidence-{pk}.zip")
+        if target.exists():
+            raise Failure(f"{target} exists already; it is not overwritten.")
+        signer = await asyncio.to_thread(open_signer, state.settings)
+        sealer = Sealer(session.database, signer, state.settings.organ_id)
+        await _note_export(session, pk, story.document_id, operator)
+        await sealer.seal(clock.now(), everything=True)
+        found = await session.database.read(_gatherer(pk))
+        payloads = open_payloads(state.settings, Metrics())
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            writer, manifest = await _write(session, sealer, payloads, found, story, partial)
+            writer.close(await signer.sign_json(manifest, MANIFEST_KIND))
+            partial.rename(target)
+        finally:
+            partial.unlink(missing_ok=True)
+            await payloads.close()
+    told = {
+        "file": str(target),
+        "documents": len(found.documents),
+        "packages": len(found.packages),
+        "events": len(found.events),
+    }
+    if as_json:
+        print_json(told)
+        return
+    say(
+        f"{told['packages']} packages and {told['events']} events of {told['documents']} documents."
+    )
+    show(str(target))
+
+
+async def _note_export(session: Session, pk: str, document_id: str, operator: str) -> None:
+    event = Event(
+        type="document.exported",
+        at=clock.now(),
+        actor=f"operator:{operator}",
+        document_pk=pk,
+        data={"documentId": document_id},
+    )
+
+    async def write(tx: Transaction) -> None:
+        await tx.append([event])
+
+    await session.database.write(write)
+
+
+def _gatherer(pk: str) -> Callable[[Transaction], Awaitable[_Conversation]]:
+    async def read(tx: Transaction) -> _Conversation:
+        pks, links = await _thread(tx, pk)
+        documents = [record for one in pks if (record := await tx.get_document(one)) is not None]
+        packages, deliveries, attempts, events = [], [], [], []
+        for one in pks:
+            packages += await tx.packages_of_document(one)
+            deliveries += await tx.deliveries_of_document(one)
+            events += await tx.events_of_document(one)
+        for row in deliveries:
+            attempts += await tx.attempts_of(row.id)
+        events.sort(key=lambda event: event.seq)
+        return _Conversation(documents, links, packages, deliveries, attempts, events)
+
+    return read
+
+
+async def _thread(tx: Transaction, pk: str) -> tuple[list[str], list[Link]]:
+    """The document and everything that answers or replaces it, and what that answers."""
+    pks, links, new = [pk], dict[tuple[str, str, str], Link](), [pk]
+    while new and len(pks) < MOST_DOCUMENTS:
+        found = await tx.requests.links_of(new)
+        links |= {(one.from_pk, one.to_pk, one.kind): one for one in found}
+        ends = {end for one in found for end in (one.from_pk, one.to_pk)}
+        new = sorted(ends - set(pks))
+        pks += new
+    return pks, list(links.values())
+
+
+async def _write(
+    session: Session,
+    sealer: Sealer,
+    payloads: Payloads,
+    found: _Conversation,
+    story: Story,
+    target: Path,
+) -> tuple[EvidenceWriter, bytes]:
+    writer = EvidenceWriter(target)
+    for package in {one.digest: one for one in found.packages}.values():
+        await _add_payload(writer, payloads, package)
+    for package in found.packages:
+        rows = [row for row in found.deliveries if row.package_id == package.id]
+        signed = await sealer.receipt(package, rows, clock.now())
+        writer.text(f"receipts/{package.id}.jws", signed.encode())
+    store = SealStore(session.database)
+    seals = await store.seals_of([event.seq for event in found.events])
+    covered = {number: await store.covered(number) for number in sorted(set(seals.values()))}
+    writer.events(found.events, seals, covered)
+    for number in covered:
+        (seal,) = await store.seals(number - 1, 1)
+        writer.text(f"seals/{number}.jws", seal.signed.encode())
+    for lang in ("vi", "en"):
+        text = "\n".join(story.text(lang, technical=True)) + "\n"
+        writer.text(f"story.{lang}.txt", text.encode())
+    return writer, writer.manifest(_about(session, found))
+
+
+async def _add_payload(writer: EvidenceWriter, payloads: Payloads, package: PackageRecord) -> None:
+    try:
+        with writer.part(f"packages/{package.digest}.edxml") as write:
+            async for block in payloads.open(package.digest):
+                write(block)
+    except PayloadMissing:
+        raise Failure(f"The bytes of package {package.id} are missing in the store.") from None
+
+
+def _about(session: Session, found: _Conversation) -> dict[str, Any]:
+    return {
+        "gateway": session.settings.organ_id,
+        "madeAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "documents": [
+            {
+                "pk": one.pk,
+                "documentId": one.document_id,
+                "sender": one.sender,
+                "subject": one.subject,
+            }
+            for one in found.documents
+        ],
+        "links": [{"from": one.from_pk, "to": one.to_pk, "kind": one.kind} for one in found.links],
+        "packages": [
+            {
+                "id": one.id,
+                "kind": one.kind,
+                "meaning": one.meaning,
+                "documentId": one.document_id,
+                "version": one.version,
+                "sha256": one.digest,
+                "size": one.size,
+                "file": f"packages/{one.digest}.edxml",
+            }
+            for one in found.packages
+        ],
+        "deliveries": [
+            {
+                "id": row.id,
+                "package": row.package_id,
+                "recipient": row.recipient_organ_id,
+                "state": row.state.value,
+                "businessState": row.business_state.value if row.business_state else None,
+                "deliveredAt": row.delivered_at.isoformat() if row.delivered_at else None,
+            }
+            for row in found.deliveries
+        ],
+        "attempts": [
+            {
+                "delivery": one.delivery_id,
+                "number": one.number,
+                "startedAt": one.started_at.isoformat(),
+                "endedAt": one.ended_at.isoformat() if one.ended_at else None,
+                "outcome": one.outcome,
+                "detail": one.detail,
+            }
+            for one in found.attempts
+        ],
+    }
+
+
+@click.command(short_help="Prove a file of evidence, offline.")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--certificate",
+    metavar="SHA256",
+    help="Fingerprint that the gateway's certificate must have (hex; colons are passed over).",
+)
+@json_option
+def verify(file: Path, certificate: str | None, as_json: bool) -> None:
+    """Prove FILE, made by `lienthong evidence`. Exit code 1 when anything in it does not hold.
+
+    Needs no gateway and no network. Whose certificate it is, you must know from elsewhere: compare
+    the fingerprint, or demand it with --certificate.
+    """
+    found = examine(file)
+    if certificate is not None:
+        wanted = certificate.replace(":", "").strip().lower()
+        for fingerprint in found.certificates:
+            found.expect(fingerprint == wanted, f"signed by another certificate: {fingerprint}")
+        found.expect(bool(found.certificates), "nothing is signed")
+    if as_json:
+        print_json(_told(found))
+    else:
+        _print(found)
+    if found.faults:
+        sys.exit(REFUSED)
+
+
+def _told(found: Examination) -> dict[str, Any]:
+    return {
+        "valid": not found.faults,
+        "proven": found.proven,
+        "faults": found.faults,
+        "certificates": found.certificates,
+        "documents": found.manifest.get("documents", []),
+    }
+
+
+def _print(found: Examination) -> None:
+    for document in found.manifest.get("documents", []):
+        show(f"{document['documentId']}  {document['subject']}")
+    for line in found.proven:
+        show(f"OK     {line}")
+    for line in found.faults:
+        show(f"FAULT  {line}")
+    for fingerprint, subject in found.certificates.items():
+        show(f"signed by {subject}\n          SHA-256 {fingerprint}")
+    show("Everything fits together." if not found.faults else "This evidence does NOT hold.")

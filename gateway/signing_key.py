@@ -1,0 +1,105 @@
+"""The gateway's own signing key, by the settings: PKCS#12, a PKCS#11 token, or one made here.
+
+A key that the gateway makes for itself proves that nothing was changed after it was signed; whose
+gateway it was, only a certificate of the government's authority proves. So operators replace it.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
+from cryptography.x509.oid import NameOID
+
+from adapters.signing import Pkcs11Key, Pkcs12Key, Signer, SigningKey, SigningProblem, TokenKey
+from gateway import clock
+from gateway.settings import Settings
+
+#: How long a key made here is valid.
+YEARS_OF_OUR_OWN = timedelta(days=3650)
+
+
+def open_signer(settings: Settings) -> Signer:
+    """The signer of these settings; makes a key in the data folder where none is named.
+
+    Blocks on disk or token. Raises `SigningProblem`.
+    """
+    return Signer(_key(settings))
+
+
+def _key(settings: Settings) -> SigningKey:
+    kind, _, place = settings.signing_key.partition(":")
+    password = settings.signing_password_file
+    if kind == "pkcs12":
+        if password is None:
+            raise SigningProblem("signing_key=pkcs12:… needs signing_password_file")
+        return Pkcs12Key.from_file(Path(place), password)
+    if kind == "pkcs11":
+        library, _, query = place.partition("?")
+        named = {key: values[0] for key, values in parse_qs(query).items()}
+        if set(named) != {"token", "label"}:
+            raise SigningProblem("write signing_key as pkcs11:/path/library.so?token=T&label=L")
+        pin = _first_line(password) if password else ""
+        return Pkcs11Key(TokenKey(Path(library), named["token"], named["label"], pin))
+    own = settings.data_dir / "signing.p12"
+    if not own.exists():
+        _make(own, settings)
+    try:
+        return Pkcs12Key(own.read_bytes(), "")
+    except OSError as error:
+        raise SigningProblem(f"{own}: {error.strerror}") from None
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").partition("\n")[0]
+    except OSError as error:
+        raise SigningProblem(f"{path}: {error.strerror}") from None
+
+
+def _make(path: Path, settings: Settings) -> None:
+    """A key of our own with a certificate that it signed itself; who comes second uses it too."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, settings.organ_name[:64]),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "lienthong (self-signed)"),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, settings.organ_id),
+        ]
+    )
+    now = clock.now()
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + YEARS_OF_OUR_OWN)
+        .sign(key, hashes.SHA256())
+    )
+    data = pkcs12.serialize_key_and_certificates(
+        b"lienthong", key, certificate, None, NoEncryption()
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return
+    except OSError as error:
+        raise SigningProblem(f"{path}: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

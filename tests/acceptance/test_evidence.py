@@ -1,0 +1,159 @@
+"""Evidence of a conversation: signed receipts, a sealed log, one file that proves itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envelopes.json_signature import verify as verify_json
+from gateway.evidence import examine
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
+from tests.support import packages
+from tests.support.servers.processes import clean_environment
+from tests.support.service import MODES, ROOT, SERVE, open_site
+
+
+@pytest.fixture(scope="module", params=MODES)
+def office(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ministry]:
+    """A gateway of each mode that seals its log often."""
+    with open_site(request.param, tmp_path_factory.mktemp("evidence"), request) as site:
+        site.connect(**AGENCIES)
+        yield Ministry(site, site.gateway(seal_seconds=0.2).start())
+
+
+def conversation(office: Ministry) -> str:
+    """A document to two agencies, reports of one, its recall from the other, and a reply."""
+    document_id = new_id()
+    _, sent = office.send(NGHE_AN, QUANG_NAM, document_id=document_id)
+    item = office.offered("nghe_an", sent.json["id"])
+    office.nghe_an.fetch(item["id"])
+    office.nghe_an.confirm(item["id"])
+    for code in ("01", "03"):
+        assert office.nghe_an.report(item["id"], code, f"Bước {code}").status == 202
+    reply = packages.document(
+        NGHE_AN,
+        [SENDER],
+        new_id(NGHE_AN),
+        response_for=packages.answers(SENDER, document_id),
+    )
+    assert office.nghe_an.submit(reply).status == 202
+    return document_id
+
+
+def verify(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`lienthong verify` on a machine that has no gateway: an empty folder and environment."""
+    folder = file.parent / "elsewhere"
+    folder.mkdir(exist_ok=True)
+    return subprocess.run(
+        [*SERVE[:-1], "verify", str(file.resolve()), *more],
+        cwd=folder,
+        env=clean_environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_a_receipt_is_signed_and_always_the_same(office: Ministry) -> None:
+    """Only the sender gets it; it says who handed in what, when, for whom."""
+    content, sent = office.send(NGHE_AN)
+    path = f"/v1/packages/{sent.json['id']}/receipt"
+    first = office.sender.call("GET", path)
+    assert first.status == 200, first
+    checked = verify_json(first.body)
+    assert checked.payload is not None and checked.kind == "lienthong-receipt+jws"
+    told = json.loads(checked.payload)
+    assert told["sha256"] == sent.json["sha256"] and told["size"] == len(content)
+    assert told["recipients"] == [NGHE_AN] and told["sender"] == SENDER
+    assert office.sender.call("GET", path).body == first.body
+    item = office.offered("nghe_an", sent.json["id"])
+    office.nghe_an.fetch(item["id"])
+    office.nghe_an.confirm(item["id"])
+    assert office.sender.call("GET", path).body == first.body
+    assert office.nghe_an.call("GET", path).status == 404
+
+
+def test_a_whole_conversation_proves_itself_offline(office: Ministry, tmp_path: Path) -> None:
+    """Exported, examined elsewhere: everything holds; the export itself is in the log."""
+    document_id = conversation(office)
+    file = tmp_path / "evidence.zip"
+    told = json.loads(
+        office.site.command("evidence", document_id, "-o", str(file), "--json", "--operator", "an")
+    )
+    assert told["documents"] == 2 and told["packages"] >= 4
+    done = verify(file)
+    assert done.returncode == 0, done.stdout
+    assert "Everything fits together." in done.stdout and document_id in done.stdout
+    with zipfile.ZipFile(file) as archive:
+        events = archive.read("events.jsonl").decode()
+        story = archive.read("story.vi.txt").decode()
+    assert "document.exported" in events and "operator:an" in events
+    assert document_id in story
+    fingerprint = json.loads(verify(file, "--json").stdout)["certificates"]
+    (known,) = fingerprint
+    assert verify(file, "--certificate", known.upper()).returncode == 0
+    assert verify(file, "--certificate", "00" * 32).returncode == 1
+    with pytest.raises(AssertionError, match="exists already"):
+        office.site.command("evidence", document_id, "-o", str(file))
+
+
+def _without(name_part: str) -> Callable[[str, bytes], bytes | None]:
+    return lambda name, data: None if name_part in name else data
+
+
+def _changed(name_part: str, old: bytes, new: bytes) -> Callable[[str, bytes], bytes | None]:
+    return lambda name, data: data.replace(old, new) if name_part in name else data
+
+
+@pytest.fixture(scope="module")
+def exported(office: Ministry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One good file of evidence."""
+    file = tmp_path_factory.mktemp("exported") / "evidence.zip"
+    office.site.command("evidence", conversation(office), "-o", str(file))
+    return file
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        _without("packages/"),
+        _without("seals/"),
+        _without("receipts/"),
+        _without("manifest"),
+        _changed("packages/", b"edXML", b"edXMl"),
+        _changed("events", b"delivery.fetched", b"delivery.offered"),
+        _changed("story", b"G22", b"G23"),
+        _changed("manifest", b".", b"-."),
+    ],
+    ids=["package", "seal", "receipt", "manifest", "bytes", "event", "story", "signature"],
+)
+def test_nothing_can_be_taken_out_or_altered(
+    exported: Path, tmp_path: Path, forge: Callable[[str, bytes], bytes | None]
+) -> None:
+    """Each forgery is found and named."""
+    forged = tmp_path / "forged.zip"
+    with zipfile.ZipFile(exported) as before, zipfile.ZipFile(forged, "w") as after:
+        for name in before.namelist():
+            content = forge(name, before.read(name))
+            if content is not None:
+                after.writestr(name, content)
+    assert examine(exported).faults == []
+    assert examine(forged).faults
+
+
+def test_what_is_no_evidence_is_said_so(tmp_path: Path) -> None:
+    """Any other file: a clear answer."""
+    other = tmp_path / "other.zip"
+    shutil.copy(sys.executable, other)
+    done = verify(other)
+    assert done.returncode == 1 and "not a file of evidence" in done.stdout

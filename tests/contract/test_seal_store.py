@@ -1,0 +1,129 @@
+"""Sealing the event log, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, update
+
+from adapters.database import SealStore, SqlDatabase
+from adapters.database.registry_store import sql_of
+from adapters.database.tables import events
+from adapters.signing import Signer
+from gateway.sealing import Sealer
+from gateway.settings import Settings
+from gateway.signing_key import open_signer
+from routing.ports import Transaction
+from routing.records import Event
+from routing.seals import SealFault, compare, seal_over
+from tests.support.builders import NOW, later
+
+
+@pytest.fixture(scope="module")
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """A key that the gateway made for itself."""
+    return open_signer(Settings(data_dir=tmp_path_factory.mktemp("key")))
+
+
+@pytest.fixture
+def sealer(database: SqlDatabase, signer: Signer) -> Sealer:
+    """Seals this database's log."""
+    return Sealer(database, signer, "LIENTHONG")
+
+
+async def log(database: SqlDatabase, count: int, seconds: float = 0) -> None:
+    """Append events."""
+    made = [
+        Event(type="delivery.rung", at=later(seconds), actor="gateway:relay", data={"n": number})
+        for number in range(count)
+    ]
+
+    async def write(tx: Transaction) -> None:
+        await tx.append(made)
+
+    await database.write(write)
+
+
+async def faults(database: SqlDatabase) -> list[SealFault]:
+    """The whole chain against the log."""
+    store, found, before = SealStore(database), [], None
+    for seal in await store.seals(0, 100):
+        found += compare(seal, before, await store.covered(seal.number))
+        before = seal
+    return found
+
+
+async def test_everything_is_sealed_once_and_in_a_chain(
+    database: SqlDatabase, sealer: Sealer
+) -> None:
+    """Three rounds: each seals what is new; the chain holds."""
+    await log(database, 5)
+    assert await sealer.seal(later(60)) == 5
+    assert await sealer.seal(later(61)) == 0
+    await log(database, 3, 70)
+    # Too young: whatever commits beside them may not be there yet.
+    assert await sealer.seal(later(71)) == 0
+    assert await sealer.seal(later(90)) == 3
+    seals = await SealStore(database).seals(0, 10)
+    assert [(seal.number, seal.events) for seal in seals] == [(1, 5), (2, 3)]
+    assert seals[1].previous == seals[0].digest
+    assert await faults(database) == []
+
+
+async def test_a_number_that_appears_late_is_sealed_all_the_same(
+    database: SqlDatabase, sealer: Sealer
+) -> None:
+    """Numbers are given before commits: a lower one may come after a higher one was sealed."""
+    await log(database, 4)
+
+    async def hide(tx: Transaction) -> dict[str, object]:
+        row = (await sql_of(tx).execute(events.select().where(events.c.seq == 2))).mappings().one()
+        await sql_of(tx).execute(delete(events).where(events.c.seq == 2))
+        return dict(row)
+
+    hidden = await database.write(hide)
+    assert await sealer.seal(later(60)) == 3
+
+    async def appear(tx: Transaction) -> None:
+        await sql_of(tx).execute(events.insert().values(**hidden))
+
+    await database.write(appear)
+    assert await sealer.seal(later(61)) == 1
+    assert await faults(database) == []
+
+
+@pytest.mark.parametrize("what", ["altered", "missing"])
+async def test_tampering_with_the_log_shows(
+    database: SqlDatabase, sealer: Sealer, what: str
+) -> None:
+    """One event changed or removed behind the gateway's back."""
+    await log(database, 5)
+    await sealer.seal(later(60))
+
+    async def tamper(tx: Transaction) -> None:
+        third = events.c.seq == 3
+        change = update(events).where(third).values(actor="operator:x")
+        await sql_of(tx).execute(change if what == "altered" else delete(events).where(third))
+
+    await database.write(tamper)
+    assert [fault.what for fault in await faults(database)] == [what]
+
+
+async def test_two_sealers_at_once_make_one_chain(database: SqlDatabase, signer: Signer) -> None:
+    """Two processes seal the same log at the same moment: nothing twice, no gap."""
+    await log(database, 30)
+    sealers = [Sealer(database, signer, "LIENTHONG") for _ in range(4)]
+    await asyncio.gather(*(one.seal(later(60), everything=True) for one in sealers))
+    seals = await SealStore(database).seals(0, 100)
+    assert sum(seal.events for seal in seals) == 30
+    assert [seal.number for seal in seals] == list(range(1, len(seals) + 1))
+    assert await faults(database) == []
+
+
+def test_a_seal_is_not_what_another_time_says() -> None:
+    """Changing when it was sealed changes what is signed."""
+    made = seal_over([Event(type="a", at=NOW, actor="b", seq=1)], None, NOW)
+    assert replace(made, sealed_at=NOW + timedelta(seconds=1)).digest != made.digest
