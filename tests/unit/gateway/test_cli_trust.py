@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from gateway import clock
@@ -84,3 +85,21 @@ def test_lists_are_fetched_on_demand(lienthong: Lienthong) -> None:
         lienthong("trust", "refresh", "--host", server.host, "--url", url)
         lienthong("trust", "refresh", "--host", "else.test", "--url", server.url("/y.crl"), code=1)
     assert list((lienthong.data / "trust" / "revocation").glob("*.crl"))
+
+
+def test_what_the_page_tells_to_type_works(lienthong: Lienthong) -> None:
+    """The commands of docs/trust.md, but for the one that goes out to the network."""
+    p, folder = pki(), lienthong.folder
+    files = {
+        "root-ca.pem": p.root.credential.pem,
+        "province-ca.pem": p.stranger.credential.pem,
+        "agency.pem": p.agency.pem,
+    }
+    page = (Path(__file__).parents[3] / "docs" / "trust.md").read_text("utf-8")
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("lienthong ")]
+    assert len(lines) >= 6
+    for words in lines:
+        if "refresh" in words:
+            continue
+        known = [_file(folder, files[one], one) if one in files else one for one in words]
+        lienthong(*known)
