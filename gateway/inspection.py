@@ -105,7 +105,7 @@ class Inspection:
     async def _lookups(
         self, read: ReadResult, routes: RouteTable, profile: Profile, now: datetime
     ) -> Lookups:
-        calendar = self._calendars.get(profile.calendar)
+        calendar = self._calendars.get(profile.name, self._calendars.get(profile.calendar))
         return Lookups(
             received_at=now,
             calendar=calendar,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from aiohttp import hdrs, web
 from envelopes.findings import Sentence, refused
 from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult
+from envelopes.rules.runner import Judgement
 from gateway import clock
 from gateway.hand_in import Bytes, hand_in, record, routes_for
 from gateway.intake import NotReceived
@@ -91,13 +93,19 @@ def refusal(result: Refused) -> Problem:
 async def check(request: web.Request) -> web.StreamResponse:
     """POST /v1/check: everything that would be found and where copies would go; keeps nothing."""
     sender = await connection(request)
-    async with body_of(request, sender) as (_, read):
-        routes = await routes_for(services(request), read)
-        return encode.answer(_verdict(read, sender, routes))
+    gateway = services(request)
+    async with body_of(request, sender) as (spool, read):
+        routes = await routes_for(gateway, read)
+        judgement = await gateway.inspection.judge(spool.path, read, sender, routes, clock.now())
+        if judgement is not None and judgement.secret:
+            await asyncio.to_thread(spool.wipe)
+        return encode.answer(_verdict(read, judgement, sender, routes))
 
 
-def _verdict(read: ReadResult, sender: Connection, routes: RouteTable) -> dict[str, Any]:
-    findings = list(read.findings)
+def _verdict(
+    read: ReadResult, judgement: Judgement | None, sender: Connection, routes: RouteTable
+) -> dict[str, Any]:
+    findings = list(judgement.findings if judgement else read.findings)
     chosen: Sequence[RecipientRoute] = ()
     package = read.package
     stopped = package is None or refused(findings)
@@ -121,6 +129,8 @@ def _verdict(read: ReadResult, sender: Connection, routes: RouteTable) -> dict[s
         "sender": read.sender_organ_id,
         "signature": read.signature.value,
         "dialects": list(read.dialects),
+        "profile": judgement.profile if judgement else None,
+        "notJudged": [one.as_dict() for one in judgement.not_judged] if judgement else [],
         "findings": [finding.as_dict() for finding in findings],
         "recipients": [_would_go(recipient) for recipient in chosen],
     }
