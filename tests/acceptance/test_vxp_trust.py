@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -13,6 +14,8 @@ from urllib.request import urlopen
 
 import pytest
 
+from adapters.database import open_database
+from routing.records import Event
 from tests.acceptance.raw import talk
 from tests.acceptance.strictness import BUGS
 from tests.support import packages
@@ -195,6 +198,19 @@ def test_nobody_sends_in_anothers_name(town: Town) -> None:
         assert one.code == "403" and "[ID-SENDER]" in one.desc and PROVINCE in one.desc
     assert metric(town, "spoofed-sender") == before + 2
     assert town.province.sent() == []
+    events = asyncio.run(security_events(town))
+    assert len(events) == 2, events
+    assert all(one.actor == f"connection:{MINISTRY}" for one in events)
+
+
+async def security_events(town: Town) -> list[Event]:
+    """What the log has of attempts to act in another's name."""
+    database = await open_database(town.site.database_url)
+    try:
+        events = await database.read(lambda tx: tx.events_after(0, 100_000))
+        return [one for one in events if one.type == "security.not-the-sender"]
+    finally:
+        await database.close()
 
 
 def test_anothers_documents_are_not_there(town: Town) -> None:
