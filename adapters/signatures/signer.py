@@ -12,7 +12,7 @@ from envelopes.signature_facts import SignatureVerdict, SignerKind
 def with_signer(verdict: SignatureVerdict, der: bytes, judge: Judge) -> SignatureVerdict:
     """`verdict` with what is known of the signer."""
     facts = certificate_facts(der)
-    registered = judge.material.registered_for(facts.sha256)
+    registered = judge.register.registered_for(facts.sha256)
     kind = judge.policy.kinds.kind_of(der)
     if kind is SignerKind.UNKNOWN and registered:
         kind = SignerKind.AGENCY
@@ -21,5 +21,5 @@ def with_signer(verdict: SignatureVerdict, der: bytes, judge: Judge) -> Signatur
         signer=facts,
         kind=kind,
         registered_for=registered,
-        renewed=judge.material.renewed(der),
+        renewed=judge.register.renewed(facts),
     )

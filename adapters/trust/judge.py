@@ -29,7 +29,7 @@ from pyhanko_certvalidator.errors import (
 from pyhanko_certvalidator.path import ValidationPath
 from pyhanko_certvalidator.validate import async_validate_path
 
-from adapters.trust.material import RevocationMode, TrustMaterial, TrustPolicy
+from adapters.trust.material import Register, RevocationMode, TrustMaterial, TrustPolicy
 from envelopes.signature_facts import Reason, Revocation
 
 _TOLERANCE = timedelta(minutes=1)
@@ -92,6 +92,7 @@ class Judge:
     def __init__(self, material: TrustMaterial, policy: TrustPolicy) -> None:
         self.material = material
         self.policy = policy
+        self.register = Register(material)
         self._anchors = [x509.Certificate.load(one) for one in material.anchors]
         self._others = [x509.Certificate.load(one) for one in material.intermediates]
         self._crls = [crl.CertificateList.load(one) for one in material.crls]

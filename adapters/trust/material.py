@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from adapters.trust.certificates import KindRule, certificate_facts
+from envelopes.signature_facts import CertificateFacts
 from envelopes.xml_signature import KeyPolicy
 
 
@@ -54,27 +55,30 @@ class TrustMaterial:
     #: Changes when anything above does.
     stamp: str = ""
 
-    def registered_for(self, sha256: str) -> tuple[str, ...]:
-        """The agencies that a certificate is registered for."""
-        return tuple(
-            code
-            for code, certificates in self.agencies.items()
-            if any(certificate_facts(one).sha256 == sha256 for one in certificates)
-        )
-
     def certificates_of(self, agency: str) -> tuple[bytes, ...]:
         """The certificates registered for an agency, by its canonical code."""
         return self.agencies.get(agency, ())
 
-    def renewed(self, der: bytes) -> bool | None:
-        """Whether an earlier certificate of the same subject is registered; None: none is."""
-        facts = certificate_facts(der)
-        same = [
-            one
-            for certificates in self.agencies.values()
-            for one in map(certificate_facts, certificates)
-            if one.subject == facts.subject and one.sha256 != facts.sha256
-        ]
+
+class Register:
+    """The registered certificates of a material, to be looked up by what a signature shows."""
+
+    def __init__(self, material: TrustMaterial) -> None:
+        """Read every certificate once: there may be thousands."""
+        self._agencies: dict[str, tuple[str, ...]] = {}
+        self._subjects: dict[str, list[CertificateFacts]] = {}
+        for code, certificates in material.agencies.items():
+            for facts in map(certificate_facts, certificates):
+                self._agencies[facts.sha256] = (*self._agencies.get(facts.sha256, ()), code)
+                self._subjects.setdefault(facts.subject, []).append(facts)
+
+    def registered_for(self, sha256: str) -> tuple[str, ...]:
+        """The agencies that a certificate is registered for."""
+        return self._agencies.get(sha256, ())
+
+    def renewed(self, facts: CertificateFacts) -> bool | None:
+        """Whether an earlier certificate of the same subject is registered; None: not known."""
+        same = [one for one in self._subjects.get(facts.subject, ()) if one.sha256 != facts.sha256]
         if not same or facts.not_before is None:
             return None
         return any(one.not_before and one.not_before < facts.not_before for one in same)

@@ -28,6 +28,7 @@ from adapters.trust import (
     certificate_facts,
 )
 from adapters.trust.judge import Judge
+from adapters.trust.material import Register
 from envelopes.signature_facts import (
     Reason,
     Revocation,
@@ -86,7 +87,7 @@ def test_codes_of_an_agency_mean_the_same_folder(tmp_path: Path) -> None:
     folder.register("H41", pki().other_agency.pem)
     material = folder.material("national")
     assert len(material.certificates_of("H41")) == 2
-    assert material.registered_for(pki().agency.sha256) == ("H41",)
+    assert Register(material).registered_for(pki().agency.sha256) == ("H41",)
     assert isinstance(folder.register("không phải mã", pki().agency.pem), TrustProblem)
 
 
