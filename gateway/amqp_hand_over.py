@@ -23,6 +23,7 @@ from gateway.kinds import amqp, amqp_axis
 from gateway.services import Services
 from routing.connection_options import options_of
 from routing.deliver import AttemptOutcome, AttemptResult
+from routing.lanes import Lane
 from routing.ports import PayloadMissing
 from routing.records import Delivery, PackageRecord
 from routing.route_table import Connection
@@ -46,6 +47,8 @@ class QueuePartner:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        #: Deliveries that an earlier attempt may have left in the queue, which is not empty.
+        self._may_wait: set[str] = set()
 
     async def deliver(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
@@ -55,16 +58,14 @@ class QueuePartner:
         options = options_of(connection, amqp.AmqpOptions)
         end = time.monotonic() + options.timeout_seconds * PATIENCE
         by_receipt = options.delivered_by is amqp.DeliveredBy.RECEIPT
-        names = amqp.names_of(settings, connection)
-        urgent = delivery.lane.rank == 0
-        queue = names.inbox_urgent if urgent else names.inbox
+        queue = self._queue(connection, delivery)
         publisher = await services.partner_links.publisher("broker", settings.broker_url)
-        if by_receipt and delivery.attempts > 1:
-            state = await publisher.state_of(queue)
-            if state is not None and state.messages and not state.consumers:
-                # A copy more would not help a partner that is away; it may have one already.
-                detail = f"{state.messages} messages wait in {queue}, and nobody consumes it"
-                return AttemptResult(AttemptOutcome.UNKNOWN, detail, _NOBODY_READS)
+        if delivery.id in self._may_wait:
+            # A copy more would not help a partner that is away or slow: wait for its receipt.
+            self._may_wait.discard(delivery.id)
+            told = await Heard(services, delivery.id).wait(end)
+            detail = f"messages wait in {queue}, not published again"
+            return told or AttemptResult(AttemptOutcome.UNKNOWN, detail, _NOT_READ_YET)
         body = await self._body(connection, delivery, package, options)
         if body is None:
             return _MISSING
@@ -90,8 +91,21 @@ class QueuePartner:
     async def ask(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
     ) -> AttemptResult:
-        """See `routing.deliver.Partner`; the partner knows the delivery's id and dedupes."""
-        return AttemptResult(AttemptOutcome.UNKNOWN, "published again under the same id")
+        """See `routing.deliver.Partner`: the queue cannot be asked for one message, only whether it
+        is empty. If so, the package is published again; the partner knows its id and dedupes."""
+        options = options_of(connection, amqp.AmqpOptions)
+        self._may_wait.discard(delivery.id)
+        if options.delivered_by is amqp.DeliveredBy.RECEIPT:
+            url = self._services.settings.broker_url
+            publisher = await self._services.partner_links.publisher("broker", url)
+            state = await publisher.state_of(self._queue(connection, delivery))
+            if state is not None and state.messages:
+                self._may_wait.add(delivery.id)
+        return AttemptResult(AttemptOutcome.UNKNOWN, "the broker cannot say")
+
+    def _queue(self, connection: Connection, delivery: Delivery) -> str:
+        names = amqp.names_of(self._services.settings, connection)
+        return names.inbox_urgent if delivery.lane is Lane.URGENT else names.inbox
 
     async def _body(
         self,
@@ -259,9 +273,9 @@ _NO_RECEIPT = Sentence(
     vi="Gói tin đã vào hàng đợi của bên nhận, bên nhận chưa xác nhận.",
     en="The package is in the partner's queue; the partner has not confirmed it yet.",
 )
-_NOBODY_READS = Sentence(
-    vi="Gói tin nằm trong hàng đợi của bên nhận mà chưa có phần mềm nào đọc hàng đợi đó.",
-    en="Packages wait in the partner's queue and no software reads it.",
+_NOT_READ_YET = Sentence(
+    vi="Gói tin nằm trong hàng đợi của bên nhận; phần mềm của bên nhận chưa đọc tới.",
+    en="The package waits in the partner's queue; its software has not read it yet.",
 )
 _BROKER_SILENT = Sentence(
     vi="RabbitMQ không xác nhận kịp: chưa rõ gói tin đã vào hàng đợi hay chưa.",

@@ -15,6 +15,7 @@ import pytest
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
+from routing.route_table import ConnectionStatus
 from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
@@ -90,10 +91,11 @@ def place(
     """One gateway with its partners; shared by the module."""
     with open_site("production", tmp_path_factory.mktemp("amqp"), request) as site:
         site.connect(office=(OFFICE,))
-        small = ("inline_kib=64",)
+        small = ("inline_kib=64", "breaker_failures=100")
         nghe_an = add_partner(site, rabbitmq_server, "QLVB Nghệ An", NGHE_AN, options=small)
         quang_nam = add_partner(site, rabbitmq_server, "QLVB Nghe An", QUANG_NAM, options=small)
-        gateway = amqp_gateway(site, rabbitmq_server, relay_poll_seconds=0.2)
+        waits = " ".join(["1s"] * 30)
+        gateway = amqp_gateway(site, rabbitmq_server, relay_poll_seconds=0.2, attempt_waits=waits)
         office = site.client("office", gateway)
         yield Place(site, gateway, office, nghe_an, quang_nam, rabbitmq_server)
 
@@ -354,13 +356,77 @@ async def test_a_crash_of_the_gateway_loses_no_message_and_doubles_no_package(
     assert await asyncio.to_thread(place.office.waiting) == []
 
 
+def _operate(place: Place, *arguments: str) -> None:
+    command(
+        place.site, "connections", *arguments, LIENTHONG_BROKER_ADMIN_URL=place.rabbitmq.admin_url
+    )
+
+
+async def test_nothing_is_published_again_while_it_may_still_wait(place: Place) -> None:
+    """The attempt ends without a receipt and the next one begins: still one copy in the queue."""
+    _operate(place, "set", "QLVB Nghệ An", "-o", "timeout_seconds=1")
+    [delivery] = (await place.submit(place.letter()))["deliveries"]
+    vhost = place.site.broker_url.rpartition("/")[2]
+    inbox = f"{place.nghe_an.base}.inbox"
+
+    async def tried(times: int) -> None:
+        for _ in range(400):
+            row = await asyncio.to_thread(place.office.delivery, delivery["id"])
+            if row["attempts"] >= times and row["state"] == "unknown":
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"not tried {times} times: {row}")
+
+    await tried(2)
+    assert place.rabbitmq.queue_depths(vhost)[inbox] == 1
+    async with AmqpSoftware(place.nghe_an) as software:
+        await place.until_state(delivery["id"], "delivered")
+        assert [one for _, one in software.arrivals] == [delivery["id"]]
+
+
+async def test_a_queue_that_is_gone_is_made_again_by_the_operator(place: Place) -> None:
+    """Surely not delivered: later, with a word on what to do; then it goes on."""
+    vhost = place.site.broker_url.rpartition("/")[2]
+    place.rabbitmq.delete_queue(f"{place.nghe_an.base}.inbox", vhost)
+    [delivery] = (await place.submit(place.letter()))["deliveries"]
+    await place.until_state(delivery["id"], "queued")
+    await until(lambda: "returned: no queue behind" in place.gateway.log.read_text(), "the try")
+    _operate(place, "set", "QLVB Nghệ An")
+    async with AmqpSoftware(place.nghe_an):
+        await place.until_state(delivery["id"], "delivered")
+
+
+async def test_a_suspended_partner_waits_and_its_addresses_are_good_for_nothing(
+    place: Place,
+) -> None:
+    """Its messages stay in the intake, a signed address is refused; resumed, all goes on."""
+    letter = place.letter(OFFICE, sender=NGHE_AN)
+    digest = hashlib.sha256(letter).hexdigest()
+    path = signed_path(place.nghe_an, f"{place.nghe_an.user} put ", digest)
+    told = len(place.gateway.log.read_text())
+    await asyncio.to_thread(place.site.set_status, "QLVB Nghệ An", ConnectionStatus.SUSPENDED)
+
+    def turned_away() -> bool:
+        # Other bytes than were signed: until the gateway knows, they are refused for that.
+        status, body = place.http("PUT", path, b"<edXML/>")
+        return (status, json.loads(body)["code"]) == (403, "connection-suspended")
+
+    await until(turned_away, "the suspension")
+    await until(lambda: "intake.stopped" in place.gateway.log.read_text()[told:], "the stop")
+    async with AmqpSoftware(place.nghe_an) as software:
+        sent = await software.send(letter)
+        vhost = place.site.broker_url.rpartition("/")[2]
+        depth = place.rabbitmq.queue_depths
+        await until(lambda: depth(vhost)[f"{place.nghe_an.base}.intake"] == 1, "the message waits")
+        assert sent not in software.answers
+        await asyncio.to_thread(place.site.set_status, "QLVB Nghệ An", ConnectionStatus.ACTIVE)
+        assert (await software.answer(sent))[0] == "accepted"
+    await asyncio.to_thread(place.office.receive, 1)
+
+
 async def test_with_delivered_by_confirm_the_queue_is_enough(place: Place) -> None:
     """The option changes what counts, within a second, without a restart."""
-    command(
-        place.site,
-        *("connections", "set", "QLVB Nghe An", "-o", "delivered_by=confirm"),
-        LIENTHONG_BROKER_ADMIN_URL=place.rabbitmq.admin_url,
-    )
+    _operate(place, "set", "QLVB Nghe An", "-o", "delivered_by=confirm")
     [delivery] = (await place.submit(place.letter(QUANG_NAM)))["deliveries"]
     await place.until_state(delivery["id"], "delivered")
     async with AmqpSoftware(place.quang_nam, sends_receipts=False) as software:

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -24,6 +25,7 @@ import aio_pika
 from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from yarl import URL
 
+from routing.route_table import Connection, ConnectionStatus
 from tests.support.servers import RabbitMq
 from tests.support.service import ROOT, GatewayProcess, Site
 
@@ -74,6 +76,10 @@ def add_partner(
         LIENTHONG_BROKER_ADMIN_URL=rabbitmq.admin_url,
     )
     told = json.loads(shown)
+    since = datetime.fromisoformat(told["createdAt"])
+    site.connections[name] = Connection(
+        told["id"], name, "amqp", ConnectionStatus.ACTIVE, (), since
+    )
     notes = dict(line.split(None, 1) for line in told["notes"][1:])
     url = str(URL(site.broker_url).with_user(None))
     return Account(url, notes["user"], told["secret"], notes["publishes"].split(".intake")[0])
