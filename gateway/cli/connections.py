@@ -139,12 +139,22 @@ async def add(
             names,
             kind=kind,
             options=options,
-            secret=secret_file.read().strip() if secret_file else "",
+            secret=_given(secret_file),
             operator=operator,
         )
     if isinstance(answer, NotAdded):
         refuse(answer.reason)
     _tell_added(answer, as_json)
+
+
+def _given(secret_file: TextIO | None) -> str:
+    """The partner's secret; empty when none was handed in."""
+    if secret_file is None:
+        return ""
+    secret = secret_file.read().strip()
+    if not secret:
+        raise click.BadParameter("there is no secret in it", param_hint="--secret-file")
+    return secret
 
 
 def _tell_added(answer: NewConnection, as_json: bool) -> None:
@@ -439,7 +449,7 @@ async def rotate(
         kind = KINDS[connection.kind]
         of_secret = of_secret or not kind.has_token
         if of_secret:
-            given = secret_file.read().strip() if secret_file else ""
+            given = _given(secret_file)
             new, made = await _new_secret(session, connection, given, ends, actor, now)
         else:
             made = True

@@ -57,7 +57,7 @@ def vxp_routes(services: Services) -> list[web.RouteDef]:
     paths = [f"{base}/{name}" for name in face.names]
     return [
         web.route(method.value, path, face.answer, expect_handler=_continue_later)
-        for path in (*paths, f"{base}/{{operation}}")
+        for path in (*paths, f"{base}/{{operation}}", f"{base}/{{operation}}/")
         for method in (HTTPMethod.GET, HTTPMethod.POST)
     ]
 
@@ -86,7 +86,7 @@ class Face:
         return response
 
     async def _do(self, request: web.Request) -> web.StreamResponse:
-        called = request.path.rpartition("/")[2]
+        called = request.path.rstrip("/").rpartition("/")[2]
         name, run = self._operations.get(called.lower(), ("", None))
         caller = await self._gate.let_in(request)
         if run is None:

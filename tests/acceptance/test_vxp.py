@@ -6,10 +6,12 @@ import base64
 import hashlib
 import http.client
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.raw import talk
 from tests.support import packages
 from tests.support.vxp_client import Failed, VxpClient, padded, unpadded
 from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, PULLED, Town, new_id
@@ -242,3 +244,38 @@ def test_a_large_package_in_constant_memory(town: Town, tmp_path: Path) -> None:
     print(f"grown by {grown / MIB:.1f} MiB")
     assert grown <= 48 * MIB
     town.province.update(doc_id, "done")
+
+
+def test_packages_under_way_at_once_are_not_mixed_up(town: Town) -> None:
+    """Thirty in eight threads, sent and fetched at the same time: each is what it was."""
+    contents = [
+        packages.document(MINISTRY, (PROVINCE,), new_id(), subject=f"Văn bản {number}")
+        for number in range(30)
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        documents = list(pool.map(lambda content: town.ministry.send(content), contents))
+        items = pool.map(lambda document: town.offered(town.province, document), documents)
+        got = list(pool.map(lambda item: town.province.get(item["docId"]), items))
+    assert got == contents
+    assert len(set(documents)) == 30
+    for item in town.province.received():
+        if item["status"] == "PROCESSING":
+            town.province.update(item["docId"], "done")
+
+
+def test_headers_in_utf8_and_bodies_nobody_wanted(town: Town) -> None:
+    """A reason in Vietnamese as a raw header; a large body under a wrong secret: both answered."""
+    _, document = town.send()
+    doc_id = town.offered(town.province, document)["docId"]
+    parameters = {"docId": doc_id, "status": "fail", "reason": "máy chủ hết đĩa"}
+    headers = town.province.headers(parameters)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["Content-Length: 2", "Host: x"]
+    with talk(town.gateway.port) as peer:
+        peer.send(f"POST {town.province.base}/updateStatus/ HTTP/1.1\r\n".encode())
+        peer.send(("\r\n".join(lines) + "\r\n\r\n{}").encode())
+        assert json.loads(peer.answer()[2])["status"] == "OK"
+    assert "máy chủ hết đĩa" in town.site.command("trace", document, "--json")
+    stranger = VxpClient(town.gateway.port, MINISTRY, "sai")
+    headers = stranger.headers({"from": MINISTRY, "hash-file": "0"}, "application/octet-stream")
+    assert stranger.answer("sendEdoc", headers, bytes(5 * MIB))["ErrorCode"] == "401"

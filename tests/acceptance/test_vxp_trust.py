@@ -311,7 +311,9 @@ def test_guessing_is_slowed_down_and_locks_nobody_out(town: Town) -> None:
 
 
 def test_the_log_keeps_secrets_and_has_no_faults_of_ours(town: Town) -> None:
-    """After all of the above: no secret, no traceback, no leftovers among the payloads."""
+    """After a wrong secret and all of the above: no secret, no traceback, nothing left behind."""
+    with pytest.raises(Failed):
+        VxpClient(town.gateway.port, OLD, "sai").received()
     log = town.gateway.log.read_text(errors="replace")
     assert "vxp.not-believed" in log
     assert not [secret for secret in town.secrets.values() if secret in log]

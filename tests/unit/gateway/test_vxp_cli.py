@@ -16,7 +16,7 @@ from adapters.database import (
     SqlDatabase,
 )
 from adapters.vault import Vault
-from gateway.cli.failures import REFUSED
+from gateway.cli.failures import REFUSED, WRONG_USE
 from tests.unit.gateway.cli_runner import Lienthong
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
@@ -50,6 +50,9 @@ def test_a_partner_keeps_the_secret_that_it_has(lienthong: Lienthong, tmp_path: 
     assert secrets(lienthong) == ["cu-tu-lau"]
     file.write_text("moi-hon", "utf-8")
     rotate = ("connections", "rotate", "tinh", "--secret")
+    empty = tmp_path / "empty"
+    empty.write_text("\n", "utf-8")
+    lienthong(*rotate, "--secret-file", empty, code=WRONG_USE)
     assert "secret" not in lienthong.json(*rotate, "--secret-file", file)
     made = lienthong.json(*rotate)["secret"]
     assert secrets(lienthong) == [made, "moi-hon", "cu-tu-lau"]
