@@ -71,7 +71,8 @@ class Calls:
         except TimeoutError:
             raise PayloadsUnavailable(f"S3 {call}: no answer within {seconds:.0f} s") from None
         except FileNotFoundError as error:
-            if call in ("get", "head") and "NoSuchBucket" not in str(error):
+            # Before a payload is called missing the bucket is listed, which tells a missing bucket.
+            if call in ("get", "head"):
                 outcome = "missing"
                 raise PayloadMissing(_short(error)) from None
             raise PayloadsUnavailable(f"S3 {call}: {_short(error)}") from None
