@@ -341,6 +341,11 @@ class Settings(BaseSettings):
         description="Waits after the 1st, 2nd ... failed callback (s, m, h), each stretched by up "
         "to a quarter at random; after the last the callback is parked.",
     )
+    callbacks_by_partners: bool = Field(
+        False,
+        description="Whether partners may register addresses for callbacks themselves (public "
+        "https ones, POST /v1/callbacks); else only lienthong callbacks add does.",
+    )
     callback_timeout_seconds: float = Field(
         15.0,
         ge=0.1,

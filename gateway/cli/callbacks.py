@@ -1,8 +1,8 @@
 """`lienthong callbacks …`: the addresses that partners' systems are called back at.
 
-An operator registers them, never the partner: a URL makes the gateway open connections. The
-signing secret is shown once; unlike a token it lies in the database as it is, because the service
-signs with it (see `adapters.database.callback_store`).
+An operator registers them, and the partner only where the setting `callbacks_by_partners` says so:
+a URL makes the gateway open connections. The signing secret is shown once; unlike a token it lies
+in the database as it is, because the service signs with it (see `adapters.database.callback_store`).
 """
 
 from __future__ import annotations

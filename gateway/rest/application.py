@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import amqp_claim_pages
-from gateway.rest import documents, inbox, operations, packages, recall
+from gateway.rest import callbacks, documents, inbox, operations, packages, recall
 from gateway.rest.faults import problem_of
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
@@ -42,6 +42,11 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/v1/documents/{id:.+}/events", documents.events),
         web.post("/v1/documents/{id:.+}/recall", recall.recall),
         web.get("/v1/documents/{id:.+}/thread", documents.thread),
+        web.get("/v1/callbacks", callbacks.endpoints),
+        web.post("/v1/callbacks", callbacks.add),
+        web.delete("/v1/callbacks/{id}", callbacks.remove),
+        web.post("/v1/callbacks/{id}/rotate", callbacks.rotate),
+        web.post("/v1/callbacks/{id}/test", callbacks.test),
         web.get("/healthz", operations.healthz),
         web.get("/readyz", operations.readyz),
         web.get("/metrics", operations.metrics),

@@ -22,6 +22,7 @@ import pytest
 from routing.webhook_signature import verify
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry, new_id
 from tests.acceptance.test_cli import COMMAND, PATIENCE
+from tests.support.agency_client import AgencyClient
 from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver, until
 from tests.support.servers.processes import clean_environment
 from tests.support.service import MODES, ROOT, Site, open_site
@@ -247,3 +248,88 @@ async def test_an_operator_tries_receivers_out(calling: Ministry) -> None:
             assert verify(told.secret, one.headers, one.body, _time_of(one))
 
     await asyncio.gather(*(try_out(*one) for one in answers))
+
+
+@pytest.fixture(scope="module")
+def lenient(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ministry]:
+    """A gateway at which partners register their addresses themselves."""
+    with open_site("embedded", tmp_path_factory.mktemp("lenient"), request) as site:
+        site.connect(**AGENCIES)
+        yield Ministry(site, site.gateway(callbacks_by_partners=True).start())
+
+
+@pytest.fixture
+def by_partners(lenient: Ministry) -> Iterator[Ministry]:
+    """The same, with no addresses left behind."""
+    yield lenient
+    for one in told_of(lenient.sender):
+        assert lenient.sender.call("DELETE", f"/v1/callbacks/{one['id']}").status == 200
+
+
+def told_of(client: AgencyClient) -> list[dict[str, Any]]:
+    """A connection's addresses."""
+    items: list[dict[str, Any]] = client.call("GET", "/v1/callbacks").json["items"]
+    return items
+
+
+def test_a_partner_looks_after_its_own_addresses(by_partners: Ministry) -> None:
+    """Registered, listed, tried, given a new secret, deleted; nobody else sees or touches it."""
+    sender, other = by_partners.sender, by_partners.nghe_an
+    # A name that never has an address: nothing leaves this machine.
+    wanted = json.dumps({"url": "https://receiver.invalid/cb", "types": ["delivery.*"]}).encode()
+    made = sender.call("POST", "/v1/callbacks", wanted)
+    assert made.status == 201 and made.json["secret"].startswith("whsec_")
+    path = f"/v1/callbacks/{made.json['id']}"
+    assert [one["url"] for one in told_of(sender)] == ["https://receiver.invalid/cb"]
+    assert "secret" not in told_of(sender)[0]
+    assert told_of(other) == []
+    for method, end in (("DELETE", ""), ("POST", "/rotate"), ("POST", "/test")):
+        assert other.call(method, path + end).status == 404
+
+    tried = sender.call("POST", f"{path}/test")
+    assert (tried.status, tried.json["outcome"], tried.json["status"]) == (200, "try-later", None)
+    fresh = sender.call("POST", f"{path}/rotate", b'{"overlapHours": 1}')
+    assert fresh.status == 200 and fresh.json["secret"] != made.json["secret"]
+    assert told_of(sender)[0]["oldSecretEnds"] == fresh.json["oldSecretEnds"]
+    assert sender.call("DELETE", path).json == {"id": made.json["id"], "removed": True}
+    assert told_of(sender) == []
+
+
+@pytest.mark.parametrize(
+    "body, code",
+    [
+        ({"url": "https://169.254.169.254/latest"}, "callback-address"),
+        ({"url": "https://127.0.0.1/cb"}, "callback-address"),
+        ({"url": "http://receiver.invalid/cb"}, "callback-address"),
+        ({"url": "ftp://receiver.invalid/cb"}, "callback-address"),
+        ({"url": ""}, "callback-address"),
+        ({"url": "https://receiver.invalid/", "types": ["*"]}, "bad-parameter"),
+        ({"url": "https://receiver.invalid/", "types": "delivery.*"}, "bad-parameter"),
+        ({"url": "https://receiver.invalid/", "allowedNetworks": ["10.0.0.0/8"]}, "bad-parameter"),
+    ],
+)
+def test_a_partner_opens_no_way_inside(
+    by_partners: Ministry, body: dict[str, Any], code: str
+) -> None:
+    """Private, local and unencrypted addresses are refused, and so are networks of one's own."""
+    answer = by_partners.sender.call("POST", "/v1/callbacks", json.dumps(body).encode())
+    assert (answer.status, answer.json["code"]) == (400, code)
+    assert told_of(by_partners.sender) == []
+
+
+def test_a_partner_registers_so_many_and_no_more(by_partners: Ministry) -> None:
+    """Ten addresses; the eleventh is refused until one is gone."""
+    body = json.dumps({"url": "https://receiver.invalid/cb"}).encode()
+    made = [by_partners.sender.call("POST", "/v1/callbacks", body) for _ in range(11)]
+    assert [answer.status for answer in made] == [201] * 10 + [409]
+    assert made[-1].json["code"] == "too-many-callbacks"
+
+
+def test_where_the_operator_registers_a_partner_does_not(calling: Ministry) -> None:
+    """The default: listing is open, registering is refused and says who does it."""
+    body = json.dumps({"url": "https://receiver.invalid/cb"}).encode()
+    answer = calling.sender.call("POST", "/v1/callbacks", body)
+    assert (answer.status, answer.json["code"]) == (403, "callbacks-by-operator")
+    assert told_of(calling.sender) == []
