@@ -6,6 +6,7 @@ The bucket is reached through a proxy, so that it can be taken away and come bac
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry, new_i
 from tests.acceptance.test_processes import proxied
 from tests.support import packages
 from tests.support.agency_client import LOST, Answer
+from tests.support.mutants import CRASHED
 from tests.support.s3_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from tests.support.servers import FlakyProxy, wait_until
 from tests.support.servers.flaky_proxy import Direction
@@ -42,6 +44,7 @@ class TwoMachines:
     tell: Callable[[Callable[[], None]], None]
     server: S3Server
     bucket: str
+    settings: dict[str, object]
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def both(self) -> tuple[Ministry, Ministry]:
@@ -84,7 +87,7 @@ def machines(
     with open_site("production", folder / "here", request) as site, proxied(s3_server.port) as way:
         site.connect(**AGENCIES)
         proxy, tell = way
-        settings = {
+        settings: dict[str, object] = {
             "payload_url": f"s3://{bucket}/lienthong/test",
             "payload_s3_endpoint": f"http://127.0.0.1:{proxy.port}",
             "payload_s3_region": REGION,
@@ -96,7 +99,7 @@ def machines(
         other.folder.mkdir()
         # `processes` is one list for both, so the site ends all of them.
         ministries = [Ministry(one, one.gateway(**settings).start()) for one in (site, other)]
-        yield TwoMachines(*ministries, proxy, tell, s3_server, bucket)
+        yield TwoMachines(*ministries, proxy, tell, s3_server, bucket, settings)
         for one in ministries:
             assert one.gateway.stop() == 0
             log = one.gateway.log.read_text(errors="replace")
@@ -178,6 +181,28 @@ def test_accepted_and_killed(two: TwoMachines) -> None:
     line = two.there.offered("nghe_an", answer.json["id"], deadline=30)
     assert two.there.nghe_an.fetch(line["id"]).body == content
     two.here.gateway.start()
+
+
+@pytest.mark.parametrize("size", [1000, 9 * MIB])
+def test_killed_between_bucket_and_database(two: TwoMachines, size: int) -> None:
+    """Stored and not recorded: no answer, no document; handed in again elsewhere it is taken."""
+    command = (sys.executable, "-m", "tests.support.mutants", "--crash-at", "payload-kept")
+    mortal = two.here.site.gateway(command=command, **two.settings).start()
+    content = document(size)
+    with pytest.raises(LOST):
+        two.here.site.client("vpcp", mortal).once("POST", "/v1/packages", content)
+    assert mortal.ended() == CRASHED
+    digest = hashlib.sha256(content).hexdigest()
+    assert len([key for key in two.stored() if digest in key]) == 1
+    answer = two.there.sender.submit(content)
+    # Not 200: nothing had been recorded.
+    assert answer.status == 202, answer
+    line = two.here.offered("nghe_an", answer.json["id"])
+    assert two.here.nghe_an.fetch(line["id"]).body == content
+    for path in two.here.site.incoming.iterdir():
+        # What the dead process was receiving; the upkeep removes it after a day.
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+        path.unlink()
 
 
 def test_without_the_bucket_nothing_is_accepted_and_nothing_lost(two: TwoMachines) -> None:

@@ -64,6 +64,7 @@ def plant_crash(point: str) -> None:
     """Make the process crash right after the first step called `point`."""
     if point == "payload-kept":
         _after(payloads.DiskSpool, "_keep", lambda _: crash(point))
+        _after_async(payloads.S3Payloads, "upload", lambda _: crash(point))
     elif point == "publish":
         for broker in (EmbeddedBroker, RabbitMqBroker):
             _after_async(broker, "publish", lambda _: crash(point))

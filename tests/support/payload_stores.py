@@ -92,7 +92,9 @@ class Ground:
 @pytest.fixture(params=["disk", "s3"])
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
     """An empty folder, or an empty bucket of the S3 server of this run."""
+    # Time stands still unless a test turns it: no half day ends in the middle of one.
+    begun = datetime.now(UTC)
     if request.param == "disk":
-        return Ground(tmp_path)
+        return Ground(tmp_path, clock=lambda: begun)
     server: S3Server = request.getfixturevalue("s3_server")
-    return Ground(tmp_path, server, server.create_bucket())
+    return Ground(tmp_path, server, server.create_bucket(), clock=lambda: begun)
