@@ -76,6 +76,10 @@ class AgencyRequestStore:
 
         async def write(tx: Transaction) -> AgencyRequest:
             sql = sql_of(tx)
+            same = select(agency_requests.c.id).where(agency_requests.c.id == request.id)
+            if (await sql.execute(same)).one_or_none() is not None:
+                # This very transaction was committed before, and its answer was lost.
+                return request
             pending = await _pending(sql, request.connection_id, request.organ_key)
             for one in pending:
                 if change is None and (one.action, one.name) == (request.action, request.name):

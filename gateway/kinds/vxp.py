@@ -36,7 +36,7 @@ class VxpOptions(ConnectionOptions):
         ge=0,
         le=10_000_000,
         description="How far its timestamps may be from our time. 0: they are not looked at, for "
-        "clients that keep one timestamp for ever.",
+        "clients that keep one for ever; whoever recorded a request can then repeat it.",
     )
     approve_agencies: bool = Field(
         False,

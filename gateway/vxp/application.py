@@ -78,7 +78,7 @@ class Face:
             return await self._do(request)
         except Exception as error:  # whatever it is, clients of this protocol get status FAIL
             problem = problem_of(error, request)
-        log.info("vxp.fail", path=request.path, code=problem.code, status=problem.status)
+        log.info("vxp.fail", path=request.path, status=problem.status, why=problem.sentence.en)
         response = answers.fail(problem)
         if not request.content.is_eof():
             # A body that nobody read must not be taken for the next request.

@@ -19,6 +19,7 @@ from envelopes.findings import Sentence
 from gateway import clock
 from gateway.kinds.vxp import VXP, VxpOptions
 from gateway.rest.problems import Problem, not_admitted
+from gateway.rest.requests import shown_certificate
 from gateway.services import Services
 from gateway.vxp.headers import (
     Claim,
@@ -122,10 +123,13 @@ class Gate:
         if isinstance(parameters, Distrusted) or connection is None:
             why = parameters if isinstance(parameters, Distrusted) else _unknown()
             if why.why is Distrust.WRONG_SIGNATURE:
+                await self._services.failures.count(VXP, request.remote)
                 await self._failures.note(key)
             raise self._refused(why, peer, claim.system_id)
         options = options_of(connection, VxpOptions)
-        turned_away = self._services.admission.admit(connection, request.remote)
+        turned_away = self._services.admission.admit(
+            connection, request.remote, shown_certificate(request)
+        )
         if turned_away is not None:
             raise not_admitted(connection.name, turned_away, request.remote)
         late = judge_time(parameters, options.tolerance_seconds, clock.now())

@@ -66,6 +66,8 @@ class Claim:
     signed_names: tuple[str, ...]
     #: Every parameter of the request, by its name in lower case without prefix.
     values: Mapping[str, str]
+    #: The other headers: some clients sign them too, and send Content-Type without prefix.
+    plain: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,12 @@ class Parameters:
 def claim_of(raw_headers: Iterable[tuple[bytes, bytes]]) -> Claim | Distrusted:
     """What the headers of a request say. Names are compared without case."""
     found: dict[str, bytes] = {}
-    plain_type: bytes | None = None
+    plain: dict[str, str] = {}
     size = 0
     for raw_name, value in raw_headers:
         name = raw_name.decode("latin-1").strip().lower()
-        if name == "content-type":
-            plain_type = value
         if not name.startswith(PREFIX):
+            plain.setdefault(name, value.decode("utf-8", "surrogateescape"))
             continue
         name = name[len(PREFIX) :]
         size += len(name) + len(value)
@@ -116,17 +117,15 @@ def claim_of(raw_headers: Iterable[tuple[bytes, bytes]]) -> Claim | Distrusted:
     for needed in ("systemid", "sign-header-key", "sign-header", "hash-header"):
         if not found.get(needed):
             return _distrusted(Distrust.MALFORMED, "XroadVnpt-" + needed)
-    if plain_type is not None:
-        # Sent both plain and with the prefix; some send it plain only.
-        found.setdefault("content-type", plain_type)
     texts = {name: value.decode("utf-8", "surrogateescape") for name, value in found.items()}
     names = (name.strip().lower() for name in texts["sign-header-key"].split(";"))
     return Claim(
         system_id=texts["systemid"],
         signed_text=found["sign-header"],
-        hash_header=found["hash-header"].strip(),
+        hash_header=found["hash-header"].strip().lower(),
         signed_names=tuple(dict.fromkeys(name.removeprefix(PREFIX) for name in names if name)),
         values={name: text for name, text in texts.items() if name not in _OF_THE_SIGNATURE},
+        plain=plain,
     )
 
 
@@ -160,7 +159,7 @@ def parameters_of(claim: Claim) -> Parameters | Distrusted:
             return _distrusted(Distrust.AMBIGUOUS, key)
         members[name] = value
     for name in dict.fromkeys((*claim.signed_names, *members)):
-        sent = claim.values.get(name)
+        sent = claim.values.get(name, claim.plain.get(name))
         if name not in members or sent is None or not _same(members[name], sent):
             return _distrusted(Distrust.TAMPERED, "XroadVnpt-" + name)
     return Parameters(claim.system_id, claim.values, frozenset(members))

@@ -133,6 +133,19 @@ def test_signed_texts_that_say_nothing(text: str) -> None:
     assert isinstance(parameters_of(claim(headers)), Distrusted)
 
 
+def test_other_headers_may_be_signed_too() -> None:
+    """Content-Type without prefix, User-Agent: compared, and never taken for a parameter."""
+    signed = {"XroadVnpt-Content-Type": "x/y", "User-Agent": "Toolkit", "From": "a@example.vn"}
+    headers = CLIENT.headers({}, None)
+    headers |= {"XroadVnpt-sign-header": json.dumps(signed), "User-Agent": "Toolkit"}
+    headers |= {"XroadVnpt-sign-header-key": "Content-Type", "From": "a@example.vn"}
+    found = parameters_of(claim({**headers, "Content-Type": "x/y"}))
+    assert isinstance(found, Parameters), found
+    assert found.trusted("from") == ""
+    assert isinstance(parameters_of(claim({**headers, "Content-Type": "x/z"})), Distrusted)
+    assert isinstance(parameters_of(claim(headers)), Distrusted)
+
+
 def test_a_header_twice_and_very_many() -> None:
     """Two values of one name are refused, one value twice is not; the number is bounded."""
     headers = raw(CLIENT.headers({"docId": "1"}))
