@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -230,21 +231,31 @@ async def test_the_event_loop_goes_on_while_files_are_verified(
     path = tmp_path / "p.edxml"
     path.write_bytes(raw)
     await inspector.start()
-    longest, ended = 0.0, False
+    waited, busy, ended = 0.0, 0.0, False
 
     async def beat() -> None:
-        nonlocal longest
+        nonlocal waited, busy
         while not ended:
-            before = time.perf_counter()
-            await asyncio.sleep(0.005)
-            longest = max(longest, time.perf_counter() - before - 0.005)
+            before, used = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(0.001)
+            waited = max(waited, time.perf_counter() - before)
+            busy = max(busy, time.thread_time() - used)
 
-    heart = asyncio.create_task(beat())
-    found = await asyncio.gather(*(inspector.inspect(path, read, NOW) for _ in range(12)))
-    ended = True
-    await heart
+    # The suite's own heap takes its time to be swept, whatever is tested.
+    gc.collect()
+    gc.disable()
+    try:
+        heart = asyncio.create_task(beat())
+        found = await asyncio.gather(*(inspector.inspect(path, read, NOW) for _ in range(12)))
+        ended = True
+        await heart
+    finally:
+        gc.enable()
     assert all(facts.files[0].outcome is VALID for facts in found)
-    assert longest < 0.25, f"the loop stood still for {longest * 1000:.0f} ms"
+    # The processor's time does not depend on who else uses the machine: one verification in the
+    # loop would be more than this.
+    assert busy < 0.012, f"the loop was busy for {busy * 1000:.0f} ms"
+    assert waited < 1, f"the loop stood still for {waited * 1000:.0f} ms"
 
 
 async def test_what_is_too_much_is_said_to_be_unverifiable(tmp_path: Path) -> None:
