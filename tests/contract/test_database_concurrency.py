@@ -175,6 +175,7 @@ async def test_cancelled_callers_leave_whole_transactions(database: SqlDatabase)
 
     tasks = [asyncio.create_task(write(*pair)) for pair in pairs]
     for number, task in enumerate(tasks):
+        # One turn of the loop: the task has begun and is not done.
         await asyncio.sleep(0)
         if number % 2:
             task.cancel()
@@ -199,6 +200,7 @@ async def test_cancelled_caller_returns_no_open_transaction(database: SqlDatabas
 
     for _ in range(10):
         task = asyncio.create_task(database.write(hold))
+        # One turn: cancelled where it just began.
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -248,6 +250,7 @@ async def test_close_lets_running_work_end(database_url: str) -> None:
         await tx.insert_package(new)
 
     task = asyncio.create_task(database.write(write))
+    # The first turn starts the task, the second its write: it is queued when the close comes.
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     await database.close()

@@ -98,6 +98,7 @@ class Writer:
                 self.kept.append(new.id)
             except DatabaseUnavailable:
                 self.unsure.append(new.id)
+                # A client's pause before it tries again; nothing is waited for.
                 await asyncio.sleep(0.02)
             except Exception as error:
                 self.others.append(error)
@@ -213,6 +214,7 @@ async def test_cancelled_callers_leak_no_connections(
     """Hundreds of callers that go away at odd moments: no transaction stays open."""
     for wave in range(20):
         tasks = [asyncio.create_task(keep(database, package())) for _ in range(15)]
+        # Odd moments are the point: some turns of the loop, then some milliseconds.
         for _ in range(wave % 5):
             await asyncio.sleep(0)
         await asyncio.sleep(0.001 * (wave % 7))

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import threading
-import time
 from pathlib import Path
 
 from tests.support.servers.processes import (
@@ -112,12 +111,11 @@ class RabbitMq:
         self._start_epmd()
         command = [str(self._scripts / "rabbitmq-server")]
         self._child = child = Child(command, log=self.log, env=self._env(), cwd=self.folder)
-        end = time.monotonic() + deadline
-        while not self.answers():
-            if not child.running() or time.monotonic() >= end:
-                child.kill()
-                raise ServerTrouble(f"RabbitMQ did not start:\n{child.output()[-4000:]}")
-            time.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: self.answers() or not child.running(), deadline, interval=0.05)
+        if not self.answers():
+            child.kill()
+            raise ServerTrouble(f"RabbitMQ did not start:\n{child.output()[-4000:]}")
 
     def stop(self) -> None:
         """Orderly shutdown (what a service manager does)."""
