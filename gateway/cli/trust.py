@@ -1,4 +1,4 @@
-"""`lienthong trust …`: whom signatures are believed from, in the folder `data_dir/trust`."""
+"""`lienthong trust …`: whom signatures are believed from, in the folder `trust_dir`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _ROLES = {ANCHORS: "anchor", "intermediates": "intermediate", AGENCIES: "agency"
 def trust() -> None:
     """Whom signatures are believed from: authorities, agencies' certificates, suspensions.
 
-    Everything lies as files in the folder trust of the data folder and holds at once.
+    Everything lies as files in the folder trust_dir (in the data folder: trust) and holds at once.
     """
 
 
 def _folder(state: State) -> TrustFolder:
-    return TrustFolder(state.settings.data_dir / "trust")
+    return TrustFolder(state.settings.effective_trust_dir)
 
 
 @trust.command("list")
