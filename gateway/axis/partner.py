@@ -1,43 +1,45 @@
 """Handing packages over to an axis, and asking after a time-out what became of one.
 
 One request names all recipients of a package that are reached through the axis, so the attempts of
-its siblings send the very same request and the axis' own check for doubles absorbs them. Within
-this process one request serves all of them: a circular to sixty provinces is uploaded once.
+its siblings send the very same request and the axis' own check for doubles absorbs them. Its
+receipt settles them all: a circular to sixty provinces is uploaded once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from adapters.vxp_client import AxisAnswer, text_of
+from gateway import clock
+from gateway.axis.events import append
 from gateway.axis.items import EDOC, STATUS, codes_of, time_of
 from gateway.axis.options import AxisOptions, NoSecret, axis_client, axis_options
 from gateway.axis.verdict import verdict
 from routing.deliver import AttemptOutcome, AttemptResult
-from routing.ports import PayloadMissing, Transaction
-from routing.records import DOCUMENT, Delivery, PackageRecord
+from routing.ports import PayloadMissing, Transaction, Unavailable
+from routing.records import DOCUMENT, Change, Delivery, PackageRecord, change
 from routing.records import STATUS as STATUS_PACKAGE
 from routing.route_table import Connection, RouteTable
-from routing.states import TransportState
+from routing.states import Happening, TransportState
 
 if TYPE_CHECKING:
     from gateway.services import Services
 
+log = structlog.get_logger(__name__)
+
 _S = TransportState
-#: Copies that a request speaks for besides the one whose attempt it is.
+#: Copies that a sibling's receipt settles.
+_WAITING = (_S.ACCEPTED, _S.QUEUED, _S.UNKNOWN)
+#: Copies that a request names besides the one whose attempt it is.
 _SPOKEN_FOR = (_S.ACCEPTED, _S.QUEUED, _S.DELIVERING, _S.UNKNOWN, _S.DELIVERED)
-#: For how long a receipt answers the first attempts of siblings, seconds; and how many are kept.
-REMEMBERED = 3600.0
-MOST_REMEMBERED = 10_000
 #: By how much the axis' clock may be behind ours where its list tells when it got a package.
 SKEW = timedelta(minutes=2)
-
 
 INTERRUPTED = AttemptResult(AttemptOutcome.UNKNOWN, "the request for a sibling was interrupted")
 
@@ -57,16 +59,12 @@ class AxisPartner:
         self._services = services
         #: Package id to the request under way for it.
         self._under_way: dict[str, asyncio.Future[_Sent]] = {}
-        #: Package id to the recipients that the axis has it for, and since when.
-        self._receipts: OrderedDict[str, tuple[frozenset[str], float]] = OrderedDict()
 
     async def deliver(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
     ) -> AttemptResult:
         """Send the package, or share in a sibling's request that named this recipient too."""
         mine = delivery.recipient_organ_id
-        if delivery.attempts <= 1 and self._has_receipt(package.id, mine):
-            return AttemptResult(AttemptOutcome.DELIVERED, "named in a sibling's request")
         while (running := self._under_way.get(package.id)) is not None:
             sent = await asyncio.shield(running)
             if mine in sent.recipients:
@@ -79,21 +77,61 @@ class AxisPartner:
             recipients = await self._recipients(connection, delivery, options)
             sent = _Sent(recipients)
             sent = _Sent(recipients, await self._send(connection, package, recipients, options))
+            if sent.result.outcome is AttemptOutcome.DELIVERED and len(recipients) > 1:
+                await self._settle_siblings(connection, delivery, recipients)
         finally:
             del self._under_way[package.id]
             done.set_result(sent)
-        if sent.result.outcome is AttemptOutcome.DELIVERED:
-            self._keep_receipt(package.id, sent.recipients)
         return sent.result
 
-    def _has_receipt(self, package_id: str, recipient: str) -> bool:
-        whom, since = self._receipts.get(package_id, (frozenset(), 0.0))
-        return recipient in whom and time.monotonic() - since < REMEMBERED
+    async def _settle_siblings(
+        self, connection: Connection, delivery: Delivery, recipients: tuple[str, ...]
+    ) -> None:
+        """The axis has the copies of all that were named: from now on none is withdrawn unseen.
 
-    def _keep_receipt(self, package_id: str, recipients: tuple[str, ...]) -> None:
-        self._receipts[package_id] = (frozenset(recipients), time.monotonic())
-        while len(self._receipts) > MOST_REMEMBERED:
-            self._receipts.popitem(last=False)
+        One that was withdrawn while the request was under way is written down: the axis has it.
+        """
+        now, actor = clock.now(), f"worker:{self._services.owner}"
+        on_time = self._services.on_time
+
+        async def write(tx: Transaction) -> list[Delivery]:
+            rows = await tx.deliveries_of_package(delivery.package_id, lock=True)
+            named = [
+                row
+                for row in rows
+                if row.id != delivery.id
+                and row.connection_id == connection.id
+                and row.recipient_organ_id in recipients
+            ]
+            steps = [
+                change(
+                    row,
+                    Happening.DELIVERED,
+                    actor=actor,
+                    now=now,
+                    data={"detail": "named in a sibling's request", "sibling": delivery.id},
+                    delivered_at=now,
+                    ring_at=None,
+                    reason=None,
+                )
+                for row in named
+                if row.state in _WAITING
+            ]
+            changes = [step for step in steps if isinstance(step, Change)]
+            await tx.apply(changes)
+            for step in changes:
+                await on_time.received(tx, step.after, actor, now)
+            return [row for row in named if row.state is _S.WITHDRAWN]
+
+        try:
+            late = await self._services.database.write(write)
+        except Unavailable as error:
+            # Their own attempts send the same request again; the axis knows the bytes.
+            log.warning("axis.siblings-not-settled", package=delivery.package_id, error=str(error))
+            return
+        for row in late:
+            data = {"delivery": row.id, "recipient": row.recipient, "package": row.package_id}
+            await append(self._services, connection, "axis.sent-though-withdrawn", data)
 
     async def _recipients(
         self, connection: Connection, delivery: Delivery, options: AxisOptions

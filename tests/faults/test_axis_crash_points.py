@@ -14,8 +14,8 @@ from tests.faults.checker import Got, History, Report, Sent, check, contradictio
 from tests.support import packages
 from tests.support.agency_client import Answer
 from tests.support.axis import SimulatedAxis, add, add_axis
-from tests.support.axis_chain import QUICK
-from tests.support.axis_gateway import CRASH_POINTS
+from tests.support.axis_chain import COMPRESSED
+from tests.support.axis_gateway import CRASH_POINTS, QUICK
 from tests.support.mutants import CRASHED
 from tests.support.servers import wait_until
 from tests.support.service import open_site
@@ -36,11 +36,10 @@ def test_every_crash_point_of_the_client(
 ) -> None:
     """At each point one package is on its way in and one on its way out; each arrives once."""
     history = History()
-    quick = {"relay_claim_seconds": 1, "relay_poll_seconds": 0.1, "timer_seconds": 0.2}
     with SimulatedAxis() as axis, open_site("embedded", tmp_path, request) as site:
         asyncio.run(add(site, "qlvb", "pull", [OURS], {}))
         add_axis(site, "axis", axis.url, [THEIRS], timeout_seconds=2)
-        gateway = site.gateway(**quick)
+        gateway = site.gateway(**QUICK)
         client = site.client("qlvb", gateway)
         incoming = []
         for number, point in enumerate(CRASH_POINTS):
@@ -48,14 +47,14 @@ def test_every_crash_point_of_the_client(
             incoming.append(axis.store.put(coming.content, "edoc", THEIRS, [OURS]))
             history.attempt(coming)
             history.answer(coming, Answer(202, {}, b'{"id": "axis"}', Counter({"crash": 1})))
-            gateway.command = (*QUICK, "--crash-at", point)
+            gateway.command = (*COMPRESSED, "--crash-at", point)
             gateway.launch()
             if point in CRASH_POINTS[4:]:
                 history.attempt(going)
                 history.answer(going, client.submit(going.content))
             assert gateway.ended(40) == CRASHED, gateway.tail()
             history.struck(point)
-        gateway.command = QUICK
+        gateway.command = COMPRESSED
         gateway.start()
         axis.done(*(one.doc_id for one in incoming))
         going = [one for one in history.attempted.values() if one.recipients == ("axis",)]

@@ -16,6 +16,7 @@ from adapters.vxp_request import unpadded
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.axis import SimulatedAxis, add, add_axis
+from tests.support.axis_gateway import QUICK
 from tests.support.servers import wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 
@@ -54,7 +55,7 @@ def province(
     """One gateway on the embedded default for the whole module."""
     with open_site("embedded", tmp_path_factory.mktemp("axis"), request) as site:
         site.connect(nobody=("Z99",))
-        yield Province(site, site.gateway(relay_poll_seconds=0.1, timer_seconds=0.3).start())
+        yield Province(site, site.gateway(**QUICK).start())
 
 
 @pytest.fixture

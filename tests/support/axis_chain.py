@@ -13,11 +13,12 @@ import pytest
 
 from tests.support.agency_client import AgencyClient
 from tests.support.axis import LOOPBACK, add, add_axis
+from tests.support.axis_gateway import QUICK
 from tests.support.servers import wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 
 BASE = "/XrdAdapter/RestService/forward"
-QUICK = (sys.executable, "-m", "tests.support.axis_gateway")
+COMPRESSED = (sys.executable, "-m", "tests.support.axis_gateway")
 SENDER, RECEIVER = "H41", "G22"
 
 
@@ -48,16 +49,7 @@ def open_chain(folder: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
         open_site("embedded", folder / "b", request) as b,
     ):
         sites = {"A": a, "N": n, "B": b}
-        gateways = {
-            name: site.gateway(
-                command=QUICK,
-                relay_claim_seconds=1,
-                relay_poll_seconds=0.1,
-                timer_seconds=0.3,
-                lost_doorbell_seconds=1,
-            )
-            for name, site in sites.items()
-        }
+        gateways = {name: site.gateway(command=COMPRESSED, **QUICK) for name, site in sites.items()}
         url = f"{gateways['N'].url}{BASE}"
         for name, code in (("A", SENDER), ("B", RECEIVER)):
             options = {"system_id": name, "gateway": "true"}

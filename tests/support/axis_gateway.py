@@ -17,9 +17,15 @@ from gateway import hand_over, intakes
 from gateway.app import run_service
 from gateway.axis import poller, taking
 from gateway.settings import ROLES, load_settings
-from routing import retry_policy
 from tests.support.mutants import crash, crash_after_commit
 
+#: Settings that do the same.
+QUICK = {
+    "relay_claim_seconds": 1,
+    "relay_poll_seconds": 0.1,
+    "timer_seconds": 0.2,
+    "attempt_waits": " ".join(["0.5s"] * 40),
+}
 #: Every crash point, in the order of an exchange: a package in, a package out.
 CRASH_POINTS = (
     "axis-listed",
@@ -40,7 +46,6 @@ def compress_time() -> None:
     hand_over.LEASE_MARGIN = timedelta(seconds=1)
     poller.FIRST_WAIT, poller.LONGEST_WAIT = 0.1, 0.5
     taking.FIRST_WAIT, taking.LONGEST_WAIT = 0.1, 0.5
-    retry_policy.SCHEDULE = (timedelta(seconds=0.5),) * 100  # type: ignore[assignment]
 
 
 def plant_crash(point: str) -> None:
