@@ -7,7 +7,7 @@ are never made, so two gateways cannot keep each other busy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -105,7 +105,10 @@ class GatewayReports:
         identity: GatewayIdentity,
         new_id: NewId,
         fair_clock: FairClock,
+        sign: Callable[[bytes], Awaitable[bytes]] | None = None,
     ) -> None:
+        """`sign` puts the gateway's signature on what it says in its own name."""
+        self._sign = sign
         self._payloads = payloads
         self._identity = identity
         self._new_id = new_id
@@ -167,6 +170,8 @@ class GatewayReports:
         both = sentence.vi if sentence.vi == sentence.en else f"{sentence.vi} / {sentence.en}"
         description = f"[{recipient}] {both}" if recipient else both
         content = compose_report(party, about, code, description, now)
+        if self._sign is not None:
+            content = await self._sign(content)
         return await self._issue(
             _Words(code, self._identity.organ_id, party, description, recipient),
             about,

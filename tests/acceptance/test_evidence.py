@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -13,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from envelopes.json_signature import verify as verify_json
+from envelopes.signature_facts import SignatureOutcome
+from envelopes.xml_signature import check_file
 from gateway.evidence import examine
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
 from tests.support import packages
+from tests.support.pki import pki
+from tests.support.servers import wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.service import MODES, ROOT, SERVE, open_site
 
@@ -157,3 +162,23 @@ def test_what_is_no_evidence_is_said_so(tmp_path: Path) -> None:
     shutil.copy(sys.executable, other)
     done = verify(other)
     assert done.returncode == 1 and "not a file of evidence" in done.stdout
+
+
+def test_what_the_gateway_says_itself_is_signed_with_the_operators_key(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A status 02 of the gateway's own carries a good XML signature of the named certificate."""
+    key, password = tmp_path / "gateway.p12", tmp_path / "password"
+    key.write_bytes(pki().agency.pkcs12("bi-mat"))
+    password.write_text("bi-mat\n")
+    with open_site("embedded", tmp_path / "site", request) as site:
+        site.connect(**AGENCIES)
+        gateway = site.gateway(signing_key=f"pkcs12:{key}", signing_password_file=password).start()
+        office = Ministry(site, gateway)
+        content = packages.document(SENDER, [NGHE_AN, "000.00.00.Z99"], new_id())
+        assert office.sender.submit(content).status == 202
+        wait_until(lambda: len(office.sender.waiting()) == 1, 20, "the status 02")
+        (item,) = office.sender.waiting()
+        checked = check_file(io.BytesIO(office.sender.fetch(item["id"]).body))
+    assert checked.outcome is SignatureOutcome.VALID, checked
+    assert checked.certificate == pki().agency.der
