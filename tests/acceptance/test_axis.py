@@ -153,3 +153,27 @@ def _works_in(pid: str, folder: Path) -> bool:
         return str(folder).encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except (OSError, ValueError):
         return False
+
+
+def test_the_guide_as_it_is_typed(tmp_path: Path) -> None:
+    """The shell lines of docs/connect-axis.md, against an axis in the box."""
+    guide = (ROOT / "docs" / "connect-axis.md").read_text()
+    script = guide.partition("```sh\n")[2].partition("```")[0]
+    agencies = [{"code": "G22", "name": "Văn phòng Chính phủ"}]
+    with SimulatedAxis(agencies=agencies, system_id="NGHEAN") as axis:
+        environment = clean_environment(
+            PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            PYTHONPATH=str(ROOT),
+            LIENTHONG_DATA_DIR=str(tmp_path / "data"),
+            AXIS_URL=axis.url,
+            AXIS_SECRET=SECRET,
+        )
+        done = run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            env=environment,
+            cwd=tmp_path,
+            check=False,
+            timeout=90,
+        )
+    assert done.code == 0, done.output
+    assert "Would be: 1 new" in done.output and "Truc quoc gia" in done.output

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -122,3 +124,19 @@ def test_the_axis_is_away_for_a_while(chain: Chain) -> None:
     chain.gateways["N"].start()
     assert set(chain.ministry.receive(4, 60).values()) == contents
     assert chain.ministry.inbox()["items"] == []
+
+
+def test_a_large_package_in_little_memory(chain: Chain, tmp_path: Path) -> None:
+    """60 MB through three gateways, base64 in JSON on the way: the bytes are the same."""
+    path = tmp_path / "large.edxml"
+    document_id = f"{SENDER},2026/11/02,60/CV-ROAD"
+    sizes = [22 * 1024 * 1024, 22 * 1024 * 1024]
+    digest = packages.write_large(path, SENDER, [RECEIVER], document_id, sizes)
+    before = {name: gateway.memory_peak() for name, gateway in chain.gateways.items()}
+    sent = chain.province.submit(path.read_bytes())
+    assert sent.status == 202, sent
+    item, body = _next(chain.ministry, 60)
+    assert (item["documentId"], sha256(body).hexdigest()) == (document_id, digest)
+    for name, gateway in chain.gateways.items():
+        grown = gateway.memory_peak() - before[name]
+        assert grown < 40 * 1024 * 1024, f"{name} grew by {grown >> 20} MiB"
