@@ -20,7 +20,7 @@ from gateway.rest.body import body_of
 from gateway.rest.packages import take
 from gateway.rest.payload_answer import bytes_of
 from gateway.rest.problems import Problem, not_admitted, not_found
-from gateway.rest.requests import correlation_id, services
+from gateway.rest.requests import correlation_id, services, shown_certificate
 from routing.ports import Transaction
 from routing.records import Event, PackageRecord
 from routing.route_table import Connection
@@ -80,7 +80,7 @@ async def _admitted(request: web.Request, do: Do) -> tuple[Connection, Audience]
     refused = claim_is_good(secrets, request.match_info["digest"], request.query, clock.now())
     if refused is not None:
         raise _not_good(refused.sentence.en, refused.sentence.vi)
-    turned_away = gateway.admission.admit(partner, request.remote)
+    turned_away = gateway.admission.admit(partner, request.remote, shown_certificate(request))
     if turned_away is not None:
         raise not_admitted(partner.name, turned_away, request.remote)
     return partner, audience

@@ -125,7 +125,7 @@ class QueuePartner:
         secrets = await services.secrets.valid(connection, amqp.PURPOSE)
         until = clock.now() + timedelta(minutes=options.claim_minutes)
         audience = Audience(amqp.user_of(connection), Do.GET, delivery.id)
-        base = services.settings.public_url or f"http://{services.settings.listen}"
+        base = services.settings.own_url
         address = claim_address(base, audience, package.digest, secrets[0], until)
         return wire.PlaceOfPackage(address, until)
 

@@ -19,14 +19,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from adapters.broker import EmbeddedBroker, RabbitMqBroker, RabbitMqOptions
 from adapters.calendars import NATIONAL, CalendarProblem, Calendars
-from adapters.database import DatabaseProblem, SqlDatabase, open_database
+from adapters.database import DatabaseProblem, SqlCallbacks, SqlDatabase, open_database
 from adapters.malware import ClamAv
+from adapters.oidc import OidcProblem
 from adapters.payloads import Payloads, S3Problem
 from adapters.signatures import SignatureInspector
-from adapters.signing import SigningProblem
+from adapters.signing import Signer, SigningProblem
+from adapters.tls import ServerTls, TlsProblem
 from adapters.trust import TrustFolder
 from adapters.vault import Vault, VaultProblem
 from gateway import clock
+from gateway.access.failures import FailedAuthentications
+from gateway.access.gate import PeopleGate, make_verifier
 from gateway.admission import Admission
 from gateway.cli.failures import causes
 from gateway.inspection import Inspection
@@ -62,10 +66,17 @@ def make_broker(settings: Settings) -> Broker:
     return RabbitMqBroker(settings.broker_url, RabbitMqOptions(prefix=settings.broker_prefix))
 
 
-def make_reports(settings: Settings, payloads: Payloads, fair_clock: FairClock) -> GatewayReports:
-    """The issuer of the gateway's own status packages."""
+def make_reports(
+    settings: Settings, payloads: Payloads, fair_clock: FairClock, signer: Signer | None = None
+) -> GatewayReports:
+    """The issuer of the gateway's own status packages.
+
+    They are signed when the operator named a key: a certificate that nobody vouches for would only
+    raise questions at the receivers.
+    """
     identity = GatewayIdentity(settings.organ_id, settings.organ_name)
-    return GatewayReports(payloads, identity, clock.new_id, fair_clock)
+    sign = signer.sign_package if signer is not None and settings.signing_key else None
+    return GatewayReports(payloads, identity, clock.new_id, fair_clock, sign)
 
 
 def make_inspection(settings: Settings, database: SqlDatabase, calendars: Calendars) -> Inspection:
@@ -98,6 +109,18 @@ def make_on_time(settings: Settings, registry: Registry, calendars: Calendars) -
         recall=timedelta(hours=settings.recall_hours),
     )
     return OnTime(calendar_of, limits, clock.new_id)
+
+
+#: What an operator has to put right before the service can start.
+_WRONG_SETTINGS = (
+    DatabaseProblem,
+    CalendarProblem,
+    S3Problem,
+    VaultProblem,
+    SigningProblem,
+    TlsProblem,
+    OidcProblem,
+)
 
 
 class NotStarted(Exception):
@@ -143,6 +166,10 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         with _about("the payloads"):
             payloads = open_payloads(settings, metrics)
         vault = Vault.from_file(settings.effective_key_file)
+        verifier = make_verifier(settings)
+        sealed = await SqlCallbacks(database, vault).seal_what_is_open()
+        if sealed:
+            log.info("callbacks.secrets-sealed", count=sealed)
         signer = await asyncio.to_thread(open_signer, settings)
     except BaseException:
         await database.close()
@@ -150,7 +177,8 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     fair_clock = FairClock()
     registry = Registry(database)
     on_time = make_on_time(settings, registry, calendars)
-    reports = make_reports(settings, payloads, fair_clock)
+    reports = make_reports(settings, payloads, fair_clock, signer)
+    failures = FailedAuthentications(database, metrics)
     return Services(
         settings=settings,
         roles=roles,
@@ -166,6 +194,8 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         vault=vault,
         secrets=PartnerSecrets(database, vault, registry),
         admission=Admission(),
+        failures=failures,
+        people=PeopleGate(settings, database, verifier, failures),
         inspection=make_inspection(settings, database, calendars),
         sealer=Sealer(database, signer, settings.organ_id),
         metrics=metrics,
@@ -173,8 +203,26 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
     )
 
 
+def make_tls(settings: Settings) -> ServerTls | None:
+    """TLS of the HTTP service, None for plain HTTP. Raises `TlsProblem`."""
+    if settings.tls_files is None:
+        local = settings.host in ("127.0.0.1", "::1", "localhost")
+        if not local and not settings.public_url.startswith("https://"):
+            log.warning("tls.off", listen=settings.listen, consequence="tokens travel in the clear")
+        return None
+
+    def told(problem: TlsProblem | None) -> None:
+        if problem is None:
+            log.info("tls.files-renewed")
+        else:
+            log.error("tls.files-unusable", error=str(problem), consequence="the old ones go on")
+
+    return ServerTls(settings.tls_files, told)
+
+
 async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     """Run until SIGTERM or SIGINT; then finish what is running and stop in order."""
+    tls = make_tls(settings)
     services = await build(settings, roles)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -194,8 +242,14 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         await background.start()
         await runner.setup()
         with _about(f"listen = {settings.listen}"):
-            await web.TCPSite(runner, settings.host, settings.port, backlog=512).start()
-        log.info("listening", address=str(runner.addresses[0]), roles=list(roles))
+            context = tls.context if tls else None
+            site = web.TCPSite(
+                runner, settings.host, settings.port, backlog=512, ssl_context=context
+            )
+            await site.start()
+        log.info(
+            "listening", address=str(runner.addresses[0]), roles=list(roles), tls=tls is not None
+        )
         await services.stopping.wait()
         log.info("stopping")
     finally:
@@ -219,7 +273,7 @@ def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
         return 2
     try:
         uvloop.run(serve(settings, roles))
-    except (DatabaseProblem, CalendarProblem, S3Problem, VaultProblem, SigningProblem) as error:
+    except _WRONG_SETTINGS as error:
         print(f"lienthong: {error}", file=sys.stderr)
         return 2
     except (NotStarted, DatabaseUnavailable, OSError) as error:

@@ -95,7 +95,7 @@ class Roles:
             services.metrics.callbacks.labels(result.outcome.value).inc()
 
         return CallbackDispatcher(
-            SqlCallbacks(services.database),
+            SqlCallbacks(services.database, services.vault),
             WebhookSender(total=services.settings.callback_timeout_seconds),
             owner=services.owner,
             clock=clock.now,

@@ -11,6 +11,8 @@ from adapters.database import SqlDatabase
 from adapters.payloads import Payloads
 from adapters.vault import Vault
 from envelopes.read import ReadLimits
+from gateway.access.failures import FailedAuthentications
+from gateway.access.gate import PeopleGate
 from gateway.admission import Admission
 from gateway.inspection import Inspection
 from gateway.intake import IntakeLimits
@@ -102,6 +104,8 @@ class Services:
     vault: Vault
     secrets: PartnerSecrets
     admission: Admission
+    failures: FailedAuthentications
+    people: PeopleGate
     inspection: Inspection
     sealer: Sealer
     metrics: Metrics

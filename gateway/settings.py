@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -23,6 +24,8 @@ from pydantic_settings import (
 )
 
 from adapters.malware import ClamAv
+from adapters.tls import ClientAuth, TlsFiles
+from gateway.access.people import PersonRole
 from identifiers.organ_id import MalformedOrganId, OrganId
 from schemas.catalogue import profile_names
 
@@ -83,6 +86,22 @@ def _organ_id(value: str) -> str:
 def _scanner(value: str) -> str:
     if value:
         ClamAv(value)
+    return value
+
+
+def _issuer(value: str) -> str:
+    parts = urlsplit(value)
+    local = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if value and not (parts.hostname and (parts.scheme == "https" or local)):
+        raise ValueError("write it as https://HOST/PATH (http only on the machine itself)")
+    return value
+
+
+def _role_words(value: str) -> str:
+    for word in value.split():
+        role, equals, name = word.partition("=")
+        if not equals or not name or role not in set(PersonRole):
+            raise ValueError(f"{word!r}: write ROLE=WORD; roles are {', '.join(PersonRole)}")
     return value
 
 
@@ -227,7 +246,73 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         "",
-        description="The address that others see, for links in answers. Empty: http://LISTEN.",
+        description="The address that others see, for links in answers. Empty: http://LISTEN, or "
+        "https://LISTEN with tls_certificate.",
+    )
+    tls_certificate: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="PEM file with the certificate of the HTTP API and its chain; with it only "
+        "TLS 1.2 and newer is spoken. Read again when it changes. Empty: plain HTTP, for loopback "
+        "or behind a proxy that speaks TLS.",
+    )
+    tls_key: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="PEM file with the key that belongs to tls_certificate.",
+    )
+    tls_key_password_file: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="File whose first line is the password of tls_key.",
+    )
+    tls_client_ca: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="PEM file with the authorities that certificates of clients must come from.",
+    )
+    tls_client_auth: ClientAuth = Field(
+        ClientAuth.OFF,
+        description="off, optional or required: whether who connects shows a certificate. With "
+        "the option client_certificate a connection's token counts only together with its own.",
+    )
+    oidc_issuer: Annotated[str, AfterValidator(_issuer)] = Field(
+        "",
+        description="OpenID Connect provider of the people under /v1/admin, https://HOST/PATH. "
+        "Empty: only people of `lienthong people`.",
+    )
+    oidc_audience: str = Field(
+        "",
+        description="What the provider writes into `aud` for this gateway; tokens for others are "
+        "refused.",
+    )
+    oidc_ca: Annotated[Path | None, BeforeValidator(_none_when_empty)] = Field(
+        None,
+        description="PEM file with the authorities of the provider's own certificate. Empty: "
+        "those of the system.",
+    )
+    oidc_name_claim: str = Field(
+        "sub",
+        min_length=1,
+        description="Claim that names a person in the event log; it must never pass to another "
+        "person.",
+    )
+    oidc_role_claim: str = Field(
+        "roles",
+        min_length=1,
+        description="Claim with a person's roles; dots lead inward: realm_access.roles.",
+    )
+    oidc_roles: Annotated[str, AfterValidator(_role_words)] = Field(
+        "operator=lienthong-operator auditor=lienthong-auditor clerk=lienthong-clerk",
+        description="What the provider calls our roles, ROLE=WORD each; a role may have several.",
+    )
+    oidc_agencies_claim: str = Field(
+        "agencies",
+        min_length=1,
+        description="Claim with the agency codes of a clerk, who sees these and all below them.",
+    )
+    oidc_longest_hours: float = Field(
+        12.0,
+        gt=0,
+        le=24 * 31,
+        description="Tokens of the provider that live longer than this are refused: an account "
+        "that it closed is shut out when its last token ends.",
     )
     vxp_base_path: Annotated[str, AfterValidator(_base_path)] = Field(
         "/XrdAdapter/RestService/forward",
@@ -429,6 +514,31 @@ class Settings(BaseSettings):
         return int(self.listen.rpartition(":")[2])
 
     @property
+    def role_words(self) -> list[tuple[str, str]]:
+        """`oidc_roles` as pairs: our role, the provider's word."""
+        pairs = (word.partition("=") for word in self.oidc_roles.split())
+        return [(role, word) for role, _, word in pairs]
+
+    @property
+    def tls_files(self) -> TlsFiles | None:
+        """What TLS needs; None for plain HTTP."""
+        if self.tls_certificate is None or self.tls_key is None:
+            return None
+        return TlsFiles(
+            certificate=self.tls_certificate,
+            key=self.tls_key,
+            password_file=self.tls_key_password_file,
+            client_ca=self.tls_client_ca,
+            client_auth=self.tls_client_auth,
+        )
+
+    @property
+    def own_url(self) -> str:
+        """The address that others see, without a slash at its end."""
+        scheme = "https" if self.tls_certificate else "http"
+        return (self.public_url or f"{scheme}://{self.listen}").rstrip("/")
+
+    @property
     def embedded_broker(self) -> bool:
         """Whether the broker lives in this process."""
         return self.broker_url.startswith("embedded:")
@@ -509,8 +619,27 @@ def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
             "cannot be separated. Use RabbitMQ (amqp://…), or start all roles together."
         )
     problems += _payload_problems(settings)
+    problems += _access_problems(settings)
     if settings.max_attachment_mib > settings.max_package_mib:
         problems.append("max_attachment_mib is larger than max_package_mib: it could never arrive.")
+    return problems
+
+
+def _access_problems(settings: Settings) -> list[str]:
+    problems = []
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        problems.append("tls_certificate and tls_key belong together: set both, or neither.")
+    asks = settings.tls_client_auth is not ClientAuth.OFF
+    if asks and not (settings.tls_certificate and settings.tls_client_ca):
+        problems.append(
+            f"tls_client_auth={settings.tls_client_auth} needs tls_certificate, and tls_client_ca: "
+            "without authorities no certificate of a client could be believed."
+        )
+    if settings.oidc_issuer and not settings.oidc_audience:
+        problems.append(
+            "oidc_issuer needs oidc_audience: without it tokens for any other program of the same "
+            "provider would be taken."
+        )
     return problems
 
 

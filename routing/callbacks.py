@@ -112,7 +112,7 @@ class PostResult:
 class Endpoint:
     """An address of a connection that wants to be told of changes.
 
-    The secrets lie in the database as they are: the service must sign with them.
+    The service must sign with the secrets, so they lie in the database sealed, not hashed.
     """
 
     id: str

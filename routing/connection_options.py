@@ -6,6 +6,7 @@ models when they are set, so reading them later does not fail.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 from typing import Annotated, TypeVar
 
@@ -25,7 +26,15 @@ def _profile(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    digest = value.replace(":", "").replace(" ", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ValueError("write the SHA-256 fingerprint of a certificate: 64 hex digits")
+    return digest
+
+
 Network = Annotated[str, AfterValidator(_network)]
+Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 
 
 class ConnectionOptions(BaseModel):
@@ -50,6 +59,11 @@ class ConnectionOptions(BaseModel):
     )
     requests_per_minute: int = Field(
         0, ge=0, le=1_000_000, description="Most requests a minute taken from it. 0: no limit."
+    )
+    client_certificate: tuple[Fingerprint, ...] = Field(
+        (),
+        description="SHA-256 fingerprints of certificates; over HTTP its credentials count only "
+        "together with one of them (settings tls_client_…). Empty: with any or none.",
     )
 
     def allows(self, peer: str | None) -> bool:

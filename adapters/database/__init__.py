@@ -23,6 +23,12 @@ from adapters.database.engine import (
 )
 from adapters.database.migrate import SchemaState
 from adapters.database.partner_lists import PartnerLists
+from adapters.database.people_store import (
+    PeopleStore,
+    PersonNameTaken,
+    PersonToken,
+    StoredPerson,
+)
 from adapters.database.postgresql import PostgresqlDatabase
 from adapters.database.registry_store import CodesTaken, NameTaken, RegistryStore
 from adapters.database.seal_store import SealStore
@@ -39,6 +45,9 @@ __all__ = [
     "LeaseStore",
     "NameTaken",
     "PartnerLists",
+    "PeopleStore",
+    "PersonNameTaken",
+    "PersonToken",
     "RegistryStore",
     "RequestAction",
     "SchemaState",
@@ -47,6 +56,7 @@ __all__ = [
     "SecretStore",
     "SqlCallbacks",
     "SqlDatabase",
+    "StoredPerson",
     "is_sqlite",
     "open_database",
     "sqlite_path",

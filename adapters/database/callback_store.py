@@ -1,9 +1,8 @@
 """Callback endpoints and messages in the database: what is to be sent, what was, what is parked.
 
 `SqlCallbacks` implements `routing.callbacks.CallbackStore` for the dispatcher, and what operators
-do besides. Signing secrets are stored as they are, because the service must sign with them: whoever
-can read the database can sign in the gateway's name. Guard it, its backups and replicas
-accordingly.
+do besides. The service signs with the secrets, so they are not hashed but sealed: who gets hold of
+a copy of the database cannot sign in the gateway's name.
 
 Claims are leases: a dispatcher that dies in the middle lets its lease lapse, and the message is
 sent again under the same id.
@@ -14,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Select, Update, and_, delete, exists, func, insert, or_, select, update
 
@@ -26,6 +25,7 @@ from adapters.database.lifecycle_tables import (
     callback_endpoints,
     callback_messages,
 )
+from adapters.database.rows import Row
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import connections, events
 from adapters.database.transaction import SqlTransaction
@@ -48,15 +48,29 @@ T = TypeVar("T")
 
 _e, _m, _a = callback_endpoints.c, callback_messages.c, callback_attempts.c
 _PENDING = MessageState.PENDING.value
+#: What secrets begin with that are not sealed.
+OPEN = "whsec_"
 #: Messages that one statement of a large replay or clean-up names.
 BATCH = 500
+
+
+class Seals(Protocol):
+    """Seals secrets for the database, and opens them (`adapters.vault.Vault`)."""
+
+    def seal(self, secret: str) -> str:
+        """The secret as text that only the gateway's key opens."""
+
+    def open(self, sealed: str) -> str:
+        """The secret again; raises when the key does not open it."""
 
 
 class SqlCallbacks:
     """Endpoints and messages of one database."""
 
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, seals: Seals | None = None) -> None:
+        """`seals` may be left out by who asks for nothing that has secrets."""
         self._database = database
+        self._seals = seals
         #: Which endpoint is served first changes with every claim.
         self._turn = 0
 
@@ -67,7 +81,7 @@ class SqlCallbacks:
 
         async def read(sql: Executes) -> list[Endpoint]:
             found = await sql.execute(select(callback_endpoints).order_by(_e.created_at, _e.id))
-            return [endpoint_of(row) for row in found.mappings()]
+            return [self._opened(row) for row in found.mappings()]
 
         return await self._read(read)
 
@@ -77,11 +91,12 @@ class SqlCallbacks:
 
     async def add(self, endpoint: Endpoint, *, actor: str, now: datetime) -> None:
         """Add an endpoint; events from now on are told to it."""
+        row = endpoint_row(replace(endpoint, secret=self._needed().seal(endpoint.secret)))
 
         async def write(sql: Executes) -> None:
             same = select(_e.id).where(_e.id == endpoint.id)
             if (await sql.execute(same)).scalar_one_or_none() is None:
-                await sql.execute(insert(callback_endpoints).values(**endpoint_row(endpoint)))
+                await sql.execute(insert(callback_endpoints).values(**row))
                 await _log(sql, "added", endpoint, actor, now)
 
         await self._write(write)
@@ -90,16 +105,39 @@ class SqlCallbacks:
         self, endpoint: Endpoint, secret: str, old_until: datetime, *, actor: str, now: datetime
     ) -> None:
         """Sign with a new secret; until `old_until` with the present one as well."""
+        # Sealed once: a second run of the transaction finds what the first has stored.
+        sealed = self._needed().seal(secret)
 
         async def write(sql: Executes) -> None:
-            change = update(callback_endpoints).where(_e.id == endpoint.id, _e.secret != secret)
+            change = update(callback_endpoints).where(_e.id == endpoint.id, _e.secret != sealed)
             changed = await sql.execute(
-                change.values(old_secret=_e.secret, old_secret_until=old_until, secret=secret)
+                change.values(old_secret=_e.secret, old_secret_until=old_until, secret=sealed)
             )
             if changed.rowcount:
                 await _log(sql, "secret-rotated", endpoint, actor, now)
 
         await self._write(write)
+
+    async def seal_what_is_open(self) -> int:
+        """Seal the secrets that an earlier version stored as they were; of how many endpoints."""
+        seals = self._needed()
+
+        async def write(sql: Executes) -> int:
+            wanted = select(_e.id, _e.secret, _e.old_secret).where(
+                or_(_e.secret.startswith(OPEN), _e.old_secret.startswith(OPEN))
+            )
+            found = list((await sql.execute(wanted.with_for_update())).mappings())
+            for row in found:
+                values = {
+                    name: seals.seal(row[name])
+                    for name in ("secret", "old_secret")
+                    if (row[name] or "").startswith(OPEN)
+                }
+                change = update(callback_endpoints).where(_e.id == row["id"])
+                await sql.execute(change.values(**values))
+            return len(found)
+
+        return await self._write(write)
 
     async def set_status(
         self, endpoint: Endpoint, status: EndpointStatus, *, actor: str, now: datetime
@@ -146,7 +184,7 @@ class SqlCallbacks:
 
         async def write(sql: Executes) -> list[Claimed]:
             found = (await sql.execute(_endpoints_with_work(now))).mappings()
-            ready = [endpoint_of(row) for row in found]
+            ready = [self._opened(row) for row in found]
             start = self._turn % len(ready) if ready else 0
             claimed: list[Claimed] = []
             for endpoint in [*ready[start:], *ready[:start]]:
@@ -263,6 +301,25 @@ class SqlCallbacks:
         return await self._write(write)
 
     # --- helpers ----------------------------------------------------------------------------------
+
+    def _needed(self) -> Seals:
+        if self._seals is None:
+            raise TypeError("this store was made without what opens secrets")
+        return self._seals
+
+    def _opened(self, row: Row) -> Endpoint:
+        """An endpoint with its secrets open, those not sealed yet as they are."""
+        seals, endpoint = self._needed(), endpoint_of(row)
+
+        def opened(text: str) -> str:
+            return text if text.startswith(OPEN) else seals.open(text)
+
+        old = endpoint.old_secret
+        return replace(
+            endpoint,
+            secret=opened(endpoint.secret),
+            old_secret=opened(old) if old is not None else None,
+        )
 
     async def _read(self, work: Callable[[Executes], Awaitable[T]]) -> T:
         return await self._database.read(lambda tx: work(_connection(tx)))

@@ -1,8 +1,8 @@
 """`lienthong callbacks …`: the addresses that partners' systems are called back at.
 
 An operator registers them, and the partner only where the setting `callbacks_by_partners` says so:
-a URL makes the gateway open connections. The signing secret is shown once; unlike a token it lies
-in the database as it is, because the service signs with it (see `adapters.database.callback_store`).
+a URL makes the gateway open connections. The signing secret is shown once; in the database
+it is sealed with the gateway's key (`adapters.vault`), because the service signs with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import timedelta
 import click
 
 from adapters.database.callback_store import SqlCallbacks
+from adapters.vault import Vault
 from adapters.webhook import WebhookSender
 from adapters.webhook_addresses import Blocked, check_url, networks_of, parse_network
 from gateway import clock
@@ -21,7 +22,7 @@ from gateway.cli.callback_shapes import endpoint_dict, message_dict, result_dict
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import GOOD, REFUSED, UNAVAILABLE, Failure, refuse
 from gateway.cli.output import print_json, print_table, say, sentence, show
-from gateway.cli.session import open_session
+from gateway.cli.session import Session, open_session
 from routing.callbacks import (
     Endpoint,
     EndpointStatus,
@@ -115,7 +116,7 @@ async def add(
         now = clock.now()
         secret = secret_of(secrets.token_bytes(SECRET_BYTES))
         endpoint = Endpoint(clock.new_id(), owner.id, str(checked), secret, now, types, networks)
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         await store.add(endpoint, actor=f"operator:{operator}", now=now)
         shown = endpoint_dict(endpoint, session.connection_name(endpoint.connection_id))
     if as_json:
@@ -131,7 +132,7 @@ async def add(
 async def list_(state: State, as_json: bool) -> None:
     """All endpoints, with how many messages wait or are parked."""
     async with open_session(state.settings) as session:
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         figures = await store.figures()
         items = [
             {
@@ -171,7 +172,7 @@ async def list_(state: State, as_json: bool) -> None:
 async def test(state: State, endpoint_id: str, as_json: bool) -> None:
     """Send a signed event vn.lienthong.test now, and show the answer or why it is blocked."""
     async with open_session(state.settings) as session:
-        endpoint = await _known(SqlCallbacks(session.database), endpoint_id)
+        endpoint = await _known(_store(session), endpoint_id)
         source = session.settings.organ_id
     now = clock.now()
     test_id = f"test-{clock.new_id()}"
@@ -206,7 +207,7 @@ async def rotate(
 ) -> None:
     """Give endpoint ID a new signing secret, shown once."""
     async with open_session(state.settings) as session:
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         endpoint = await _known(store, endpoint_id)
         now = clock.now()
         ends = now + timedelta(hours=overlap)
@@ -244,7 +245,7 @@ async def _set_status(
     state: State, endpoint_id: str, status: EndpointStatus, as_json: bool, operator: str
 ) -> None:
     async with open_session(state.settings) as session:
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         endpoint = await _known(store, endpoint_id)
         changed = endpoint.status is not status
         if changed:
@@ -264,7 +265,7 @@ async def _set_status(
 async def remove(state: State, endpoint_id: str, as_json: bool, operator: str) -> None:
     """Forget endpoint ID with its secret and all its messages, sent or not."""
     async with open_session(state.settings) as session:
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         endpoint = await _known(store, endpoint_id)
         await store.remove(endpoint, actor=f"operator:{operator}", now=clock.now())
     if as_json:
@@ -284,7 +285,7 @@ async def log(
 ) -> None:
     """Messages to endpoint ID, newest first, with every attempt."""
     async with open_session(state.settings) as session:
-        store = SqlCallbacks(session.database)
+        store = _store(session)
         await _known(store, endpoint_id)
         only = MessageState(wanted) if wanted else None
         entries = await store.log(endpoint_id, state=only, limit=limit)
@@ -333,7 +334,7 @@ async def replay(
     if endpoint_id is not None and not parked:
         raise click.UsageError("--endpoint goes with --parked.")
     async with open_session(state.settings) as session:
-        store, now = SqlCallbacks(session.database), clock.now()
+        store, now = _store(session), clock.now()
         if endpoint_id is not None:
             await _known(store, endpoint_id)
         again = (
@@ -349,6 +350,12 @@ async def replay(
     if missing:
         numbers = ", ".join(str(one) for one in missing)
         refuse(f"Neither parked nor delivered: {numbers}.")
+
+
+def _store(session: Session) -> SqlCallbacks:
+    """Endpoints and messages, secrets sealed with the gateway's key. Raises `VaultProblem`."""
+    vault = Vault.from_file(session.settings.effective_key_file)
+    return SqlCallbacks(session.database, vault)
 
 
 async def _known(store: SqlCallbacks, endpoint_id: str) -> Endpoint:

@@ -112,7 +112,7 @@ async def test(request: web.Request) -> web.StreamResponse:
 
 
 def _store(request: web.Request) -> SqlCallbacks:
-    return SqlCallbacks(services(request).database)
+    return SqlCallbacks(services(request).database, services(request).vault)
 
 
 async def _own(request: web.Request, asker: Connection) -> list[Endpoint]:

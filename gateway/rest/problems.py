@@ -82,6 +82,46 @@ def unauthorized() -> Problem:
     )
 
 
+def unknown_person() -> Problem:
+    """No valid token of a person."""
+    return Problem(
+        401,
+        "unknown-person",
+        Sentence(
+            vi="Thiếu mã của người dùng hoặc mã không còn hiệu lực. Đăng nhập lại, hoặc xin mã mới "
+            "của người vận hành.",
+            en="The bearer token of a person is missing, unknown, expired or closed. Log in again, "
+            "or ask the operator for a new one.",
+        ),
+        headers={"WWW-Authenticate": 'Bearer realm="lienthong people"'},
+    )
+
+
+def too_many_failures(seconds: float) -> Problem:
+    """Wrong tokens from this address of late; strange ones are not looked at for a while."""
+    return Problem(
+        429,
+        "too-many-failures",
+        Sentence(
+            vi="Quá nhiều lần xác thực sai từ địa chỉ này; hãy chờ vài giây rồi thử lại.",
+            en="Too many failed authentications from this address; wait some seconds, try again.",
+        ),
+        headers={"Retry-After": str(max(1, math.ceil(seconds)))},
+    )
+
+
+def not_your_role(person: str) -> Problem:
+    """Who asks is known, and none of their roles may do this."""
+    return Problem(
+        403,
+        "not-your-role",
+        Sentence(
+            vi=f"Tài khoản «{person}» không có vai trò để làm việc này.",
+            en=f"None of the roles of “{person}” allows this.",
+        ),
+    )
+
+
 def not_admitted(name: str, turned_away: TurnedAway, peer: str | None) -> Problem:
     """The credentials are good, and the request is not taken all the same."""
     again = {"Retry-After": str(math.ceil(turned_away.again_after))}
@@ -98,6 +138,13 @@ def not_admitted(name: str, turned_away: TurnedAway, peer: str | None) -> Proble
                 en=f"Connection “{name}” may not be used from the address {peer}.",
             )
             return Problem(403, turned_away.why.value, sentence, setting="allowed_networks")
+        case Turned.WRONG_CERTIFICATE:
+            sentence = Sentence(
+                vi=f"Kết nối «{name}» chỉ dùng được cùng chứng thư số đã đăng ký của phần mềm.",
+                en=f"Connection “{name}” may only be used with its registered client certificate.",
+            )
+            setting = "client_certificate"
+            return Problem(403, turned_away.why.value, sentence, setting=setting)
         case Turned.TOO_OFTEN:
             sentence = Sentence(
                 vi=f"Kết nối «{name}» gửi quá nhiều yêu cầu trong một phút; hãy chờ rồi gửi lại.",

@@ -8,8 +8,17 @@ from typing import Any
 
 from aiohttp import web
 
+from adapters.tls import fingerprint_of
 from gateway import clock
-from gateway.rest.problems import Problem, bad_parameter, not_admitted, not_found, unauthorized
+from gateway.admission import Shown
+from gateway.rest.problems import (
+    Problem,
+    bad_parameter,
+    not_admitted,
+    not_found,
+    too_many_failures,
+    unauthorized,
+)
 from gateway.services import Services
 from routing.route_table import Connection
 
@@ -39,15 +48,37 @@ def correlation_id(request: web.Request) -> str:
     return str(known)
 
 
+def bearer_token(request: web.Request) -> str:
+    """The token of the header Authorization; empty when there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def shown_certificate(request: web.Request) -> Shown:
+    """Gives the fingerprint of the certificate that the client showed, when it is asked."""
+
+    def look() -> str | None:
+        transport = request.transport
+        tls = transport.get_extra_info("ssl_object") if transport is not None else None
+        return fingerprint_of(tls, clock.now())
+
+    return look
+
+
 async def connection(request: web.Request) -> Connection:
     """The connection whose token the request carries. Raises `Problem` 401, 403 or 429."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer_token(request)
+    if not token:
         raise unauthorized()
-    found = await services(request).registry.authenticate(token.strip())
+    gateway = services(request)
+    wait = gateway.failures.wait(request.remote)
+    found = await gateway.registry.authenticate(token, newest=not wait)
+    if found is None and wait:
+        raise too_many_failures(wait)
     if found is None:
+        await gateway.failures.note("rest", "unknown-token", request.remote)
         raise unauthorized()
-    turned_away = services(request).admission.admit(found, request.remote)
+    turned_away = gateway.admission.admit(found, request.remote, shown_certificate(request))
     if turned_away is not None:
         raise not_admitted(found.name, turned_away, request.remote)
     return found

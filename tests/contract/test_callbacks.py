@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from adapters.database import RegistryStore, SqlDatabase
 from adapters.database.callback_fan_out import CallbackFanOut
@@ -32,6 +33,7 @@ from routing.callbacks import (
 from routing.ports import Transaction
 from routing.records import Event
 from routing.route_table import ConnectionStatus
+from routing.webhook_signature import secret_of
 from tests.support.builders import (
     ALPHA,
     BETA,
@@ -44,7 +46,7 @@ from tests.support.builders import (
     package,
     report,
 )
-from tests.support.callbacks import TellingDatabase, add_endpoint, endpoint
+from tests.support.callbacks import VAULT, TellingDatabase, add_endpoint, endpoint
 from tests.support.databases import opened
 from tests.support.use_cases import Gateway, open_gateway
 
@@ -54,7 +56,7 @@ SECRET_WORDS = "V/v nhân sự tuyệt đối kín"
 @pytest.fixture
 def store(database: SqlDatabase) -> SqlCallbacks:
     """The store of this database."""
-    return SqlCallbacks(database)
+    return SqlCallbacks(database, VAULT)
 
 
 @pytest.fixture
@@ -342,14 +344,45 @@ async def test_numbers_of_one_document_grow_in_the_order_of_commits(
         fast = asyncio.create_task(write("x.second", "doc"))
         try:
             await write("x.other", "another document")
-            visible = await told(SqlCallbacks(database), to)
+            visible = await told(SqlCallbacks(database, VAULT), to)
         finally:
             go_on.set()
         await asyncio.gather(slow, fast)
         assert visible == [("x.other", None)]
         assert finished == ["x.other", "x.first", "x.second"]
-        in_log = [kind for kind, _ in await told(SqlCallbacks(database), to)]
+        in_log = [kind for kind, _ in await told(SqlCallbacks(database, VAULT), to)]
         assert in_log == ["x.first", "x.other", "x.second"]
+
+
+async def test_secrets_lie_sealed_and_those_of_before_are_sealed(
+    store: SqlCallbacks, telling: Gateway, database: SqlDatabase
+) -> None:
+    """No copy of the database signs in our name, also where an earlier version wrote plainly."""
+    made = await add_endpoint(database, telling.world.alpha.id)
+    newer = secret_of(b"another secret of 32 bytes, here")
+    await store.rotate(made, newer, NOW + timedelta(hours=1), actor="operator:test", now=NOW)
+
+    async def stored(tx: Transaction) -> list[tuple[str, str]]:
+        assert isinstance(tx, SqlTransaction)
+        found = await tx.connection.execute(
+            text("SELECT secret, old_secret FROM callback_endpoints")
+        )
+        return [(row[0], row[1]) for row in found]
+
+    async def as_before(tx: Transaction) -> None:
+        assert isinstance(tx, SqlTransaction)
+        plain = "UPDATE callback_endpoints SET secret = :new, old_secret = :old"
+        await tx.connection.execute(text(plain), {"new": newer, "old": made.secret})
+
+    for _ in range(2):
+        ((sealed, old_sealed),) = await database.read(stored)
+        assert "whsec_" not in sealed + old_sealed
+        known = await store.endpoint(made.id)
+        assert known is not None and (known.secret, known.old_secret) == (newer, made.secret)
+        await database.write(as_before)
+        assert (await store.endpoints())[0].secret == newer
+        assert await store.seal_what_is_open() == 1
+        assert await store.seal_what_is_open() == 0
 
 
 # --- claiming: order, leases, bounds --------------------------------------------------------------

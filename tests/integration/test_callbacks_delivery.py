@@ -42,6 +42,7 @@ from tests.support.callbacks import (
     CUT,
     HANG,
     LOOPBACK,
+    VAULT,
     Received,
     TellingDatabase,
     add_endpoint,
@@ -86,7 +87,7 @@ class Told:
 
     def __init__(self, database: SqlDatabase, connection_id: str) -> None:
         self.telling = TellingDatabase(database)
-        self.store = SqlCallbacks(database)
+        self.store = SqlCallbacks(database, VAULT)
         self._connection_id = connection_id
         self._packages: dict[str, str] = {}
 

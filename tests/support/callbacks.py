@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import web
+from cryptography.fernet import Fernet
 
 from adapters.database import SqlDatabase
 from adapters.database.callback_fan_out import CallbackFanOut
 from adapters.database.callback_store import SqlCallbacks
 from adapters.database.transaction import SqlTransaction
+from adapters.vault import Vault
 from routing.callbacks import Endpoint
 from routing.ports import Transaction
 from routing.webhook_signature import secret_of
@@ -29,6 +31,8 @@ CUT = "cut"
 Behaviour = int | str | Callable[["Received"], Awaitable[int]]
 
 LOOPBACK = ("127.0.0.0/8",)
+#: Seals the secrets of all test endpoints.
+VAULT = Vault([Fernet.generate_key().decode()])
 
 
 class TellingDatabase:
@@ -65,7 +69,7 @@ async def add_endpoint(
 ) -> Endpoint:
     """Register an endpoint."""
     made = endpoint(connection_id, url, **fields)
-    await SqlCallbacks(database).add(made, actor="operator:test", now=NOW)
+    await SqlCallbacks(database, VAULT).add(made, actor="operator:test", now=NOW)
     return made
 
 

@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 import adapters.database.evidence_tables
 import adapters.database.lifecycle_tables
-import adapters.database.partner_tables  # noqa: F401 - the tables register themselves
+import adapters.database.partner_tables
+import adapters.database.people_tables  # noqa: F401 - the tables register themselves
 from adapters.database.tables import metadata
 
 
