@@ -3,119 +3,101 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import hashlib
 import http.client
 import os
+import resource
 import secrets
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import uvloop
-from uuid_utils.compat import uuid7
 
-from adapters.database import RegistryStore, open_database
-from identifiers.agency import Agency
-from identifiers.organ_id import OrganId
-from routing.route_table import Connection, ConnectionStatus, Token
 from tests.bench import floor, load
-from tests.bench.packages import RECIPIENTS, SENDER
+from tests.bench.gateways import APART, ONE_PROCESS, Gateway, Used, gateway
+from tests.bench.large import large_package
 from tests.support.servers import Postgres, RabbitMq
-from tests.support.servers.processes import free_port
 
 WARM_UP = 40
 
-
-@contextmanager
-def gateway(folder: Path, environment: dict[str, str]) -> Iterator[tuple[str, int, list[str]]]:
-    """A gateway process with three connections: its URL, its process id, and the tokens."""
-    port = free_port()
-    env = {
-        **os.environ,
-        "LIENTHONG_DATA_DIR": str(folder / "data"),
-        "LIENTHONG_LISTEN": f"127.0.0.1:{port}",
-        "LIENTHONG_LOG_LEVEL": "warning",
-        **environment,
-    }
-    url = env.get("LIENTHONG_DATABASE_URL") or f"sqlite:///{folder / 'data' / 'lienthong.db'}"
-    tokens = asyncio.run(_connections(url))
-    with subprocess.Popen([sys.executable, "-m", "gateway.cli", "serve"], env=env) as process:
-        try:
-            _wait_ready(port)
-            yield f"http://127.0.0.1:{port}", process.pid, tokens
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+PREFACE = """\
+floor:  in one process parse, digest, two commits, one confirmed publish and one consume; no HTTP,
+        nothing checked, the payload not kept (the gateway: two fsyncs), one recipient
+rate:   8 senders submit; 2 recipients list, fetch and confirm every document: 5 requests each
+time:   processor time for each document. Loops: HTTP, routing, the drivers of PostgreSQL and
+        RabbitMQ, in Python, one process at a time on one core. Threads: SQLite, reading and
+        digesting the package, the disk. Client: this benchmark. Rest: the servers and whatever
+        else ran on this machine"""
 
 
-async def _connections(database_url: str) -> list[str]:
-    database = await open_database(database_url, allow_unsafe=True)
-    await database.migrate()
-    store = RegistryStore(database)
-    tokens = []
-    now = datetime.now(UTC)
-    for code in (SENDER, *RECIPIENTS):
-        token = "lt_" + secrets.token_urlsafe(32)
-        connection_id = str(uuid7())
-        organ_id = OrganId.of(code)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        await store.add_connection(
-            Connection(connection_id, code, "pull", ConnectionStatus.ACTIVE, (organ_id,), now),
-            Token(str(uuid7()), connection_id, digest, now),
-            [Agency(organ_id, f"Cơ quan {code}")],
-            actor="bench",
-            now=now,
-        )
-        tokens.append(token)
-    await database.close()
-    return tokens
+def busy() -> float:
+    """Seconds that the cores of this machine worked since it started."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, fields)
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def _wait_ready(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError("the gateway did not become ready")
+def own() -> float:
+    """Seconds of processor time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
-def speed(title: str, floor_rate: float, env: dict[str, str], folder: Path, count: int) -> None:
-    """Print rate, floor, ratio, and latencies at half load of one mode."""
-    with gateway(folder, env) as (url, _, tokens):
-        sender, *recipients = tokens
+class Meter:
+    """Processor time from now on: of the gateway, of this client, of the machine."""
+
+    def __init__(self, measured: Gateway) -> None:
+        self._gateway = measured
+        self._before = measured.used, own(), busy()
+
+    def told(self, documents: int) -> str:
+        """Milliseconds for each document, by where they went."""
+        used, client, machine = self._before
+        mine: Used = self._gateway.used.since(used)
+        client, machine = own() - client, busy() - machine
+        rest = max(machine - client - mine.loops - mine.threads, 0)
+        parts = {"loops": mine.loops, "threads": mine.threads, "client": client, "rest": rest}
+        each = (f"{name} {1000 * value / documents:.1f}" for name, value in parts.items())
+        return ", ".join(each) + " ms"
+
+
+def speed(
+    title: str,
+    floor_rate: float,
+    env: Mapping[str, str],
+    folder: Path,
+    count: int,
+    roles: Sequence[str] = ONE_PROCESS,
+) -> None:
+    """Print rate, floor, ratio, where the time goes, and latencies at half load of one mode."""
+    with gateway(folder, env, roles) as measured:
+        url, (sender, *recipients) = measured.url, measured.tokens
         uvloop.run(load.end_to_end(url, sender, recipients, WARM_UP, f"w{secrets.token_hex(2)}"))
         run = f"r{secrets.token_hex(2)}"
+        meter = Meter(measured)
         full = uvloop.run(load.end_to_end(url, sender, recipients, count, run))
+        times = meter.told(count)
         half = full.rate / 2
         run = f"h{secrets.token_hex(2)}"
         calm = uvloop.run(load.paced(url, sender, recipients, count // 2, half, run))
     print(
         f"{title:<28} {full.rate:7.1f} documents/s   floor {floor_rate:7.1f}   "
         f"ratio {full.rate / floor_rate:4.2f}   submission at half load ({half:.0f}/s): "
-        f"p50 {calm.percentile(0.50):.1f} ms, p99 {calm.percentile(0.99):.1f} ms",
+        f"p50 {calm.percentile(0.50):.1f} ms, p99 {calm.percentile(0.99):.1f} ms\n"
+        f"{'':<28} time: {times}",
         flush=True,
     )
 
 
 def memory(folder: Path) -> None:
     """Print how much a 200 MB package lets the process grow."""
-    with gateway(folder, {}) as (url, pid, tokens):
-        warm = uvloop.run(load.end_to_end(url, tokens[0], tokens[1:], 10, "m"))
-        before = _peak(pid)
-        seconds = _send_large(url, tokens[0])
-        after = _peak(pid)
+    with gateway(folder, {}) as measured:
+        token, *recipients = measured.tokens
+        warm = uvloop.run(load.end_to_end(measured.url, token, recipients, 10, "m"))
+        before = measured.peak
+        seconds = _send_large(measured.url, token)
+        after = measured.peak
     print(
         f"{'200 MB package (4 x 50 MB)':<28} memory growth {(after - before) / 1024:5.1f} MB "
         f"(peak {before / 1024:.0f} -> {after / 1024:.0f} MB), taken in {seconds:.1f} s, "
@@ -124,15 +106,7 @@ def memory(folder: Path) -> None:
     )
 
 
-def _peak(pid: int) -> int:
-    """Peak resident memory of a process in KiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-
-
 def _send_large(url: str, token: str) -> float:
-    from tests.bench.large import large_package
-
     start = time.perf_counter()
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=300)
     connection.request(
@@ -149,32 +123,44 @@ def _send_large(url: str, token: str) -> float:
     return time.perf_counter() - start
 
 
+def embedded(count: int) -> None:
+    """SQLite and the broker inside, one process: what is installed without any server."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rate = uvloop.run(floor.embedded(count, folder))
+        speed("SQLite, embedded broker", rate, {}, folder, count)
+
+
+def production(count: int) -> None:
+    """PostgreSQL and RabbitMQ: in one process, and with the roles in two as operators run them."""
+    with Postgres() as postgres, RabbitMq() as rabbit:
+        floor_url = rabbit.url(rabbit.create_vhost())
+        rate = uvloop.run(floor.production(count, postgres.create_database(), floor_url))
+        rows = {
+            "PostgreSQL, RabbitMQ": ONE_PROCESS,
+            "  api apart from the rest": APART,
+        }
+        for title, roles in rows.items():
+            env = {
+                "LIENTHONG_DATABASE_URL": postgres.create_database(),
+                "LIENTHONG_BROKER_URL": rabbit.url(rabbit.create_vhost()),
+            }
+            with tempfile.TemporaryDirectory() as name:
+                speed(title, rate, env, Path(name), count, roles)
+
+
 def main() -> None:
     """Run what was asked for; everything by default."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--count", type=int, default=600, help="documents per measurement")
     parser.add_argument("--only", choices=("embedded", "production", "memory"))
     options = parser.parse_args()
-    print(
-        f"{os.cpu_count()} cores; one attachment of 300 KB, two recipients, 8 senders", flush=True
-    )
+    print(f"{os.cpu_count()} cores; one attachment of 300 KB, two recipients, 8 senders")
+    print(PREFACE, flush=True)
     if options.only in (None, "embedded"):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            rate = uvloop.run(floor.embedded(options.count, folder))
-            speed("SQLite, embedded broker", rate, {}, folder, options.count)
+        embedded(options.count)
     if options.only in (None, "production"):
-        with tempfile.TemporaryDirectory() as name, Postgres() as postgres, RabbitMq() as rabbit:
-            vhost = rabbit.create_vhost()
-            database_url = postgres.create_database()
-            rate = uvloop.run(
-                floor.production(options.count, postgres.create_database(), rabbit.url(vhost))
-            )
-            env = {
-                "LIENTHONG_DATABASE_URL": database_url,
-                "LIENTHONG_BROKER_URL": rabbit.url(vhost),
-            }
-            speed("PostgreSQL, RabbitMQ", rate, env, Path(name), options.count)
+        production(options.count)
     if options.only in (None, "memory"):
         with tempfile.TemporaryDirectory() as name:
             memory(Path(name))

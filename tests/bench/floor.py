@@ -1,7 +1,8 @@
 """The floor: what the same bytes cost with the same libraries and nothing else.
 
 Per document: parse, digest, one commit, one confirmed publish, one consume, one commit. No HTTP, no
-checks, no states, no second recipient: whatever a gateway does comes on top of this.
+checks, no states, no second recipient, and the payload is not kept (a gateway syncs it and its
+folder before it answers): whatever a gateway does comes on top of this.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 from lxml import etree
@@ -71,17 +73,17 @@ async def embedded(count: int, folder: Path) -> float:
 async def production(count: int, database_url: str, amqp_url: str) -> float:
     """Documents per second with PostgreSQL and RabbitMQ."""
     engine: AsyncEngine = postgresql_engine(parse_url(database_url))
-    async with engine.begin() as connection:
-        await connection.run_sync(_metadata.create_all)
+    async with engine.begin() as prepared:
+        await prepared.run_sync(_metadata.create_all)
 
     async def commit(number: int, digest: str) -> None:
-        async with engine.begin() as connection:
+        async with engine.begin() as transaction:
             if digest:
-                await connection.execute(
+                await transaction.execute(
                     insert(_table).values(id=number, digest=digest, state="new")
                 )
             else:
-                await connection.execute(
+                await transaction.execute(
                     update(_table).where(_table.c.id == number).values(state="done")
                 )
 
@@ -117,7 +119,7 @@ async def _run(
     count: int,
     commit: Commit,
     publish: Callable[[int], Awaitable[None]],
-    consume: Callable[[Callable[[int], Awaitable[None]]], Awaitable[None]],
+    consume: Callable[[Callable[[int], Awaitable[None]]], Coroutine[Any, Any, None]],
 ) -> float:
     packages = Packages("floor")
     numbers = iter(range(count))
