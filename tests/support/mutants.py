@@ -37,6 +37,8 @@ _COMMITS = {
     "fetch-commit": "fetch.<locals>.write",
     "confirm-commit": "confirm.<locals>.write",
 }
+#: Works that return nothing; to all others nothing means that there was nothing to do.
+_SILENT = (_COMMITS["settle"],)
 #: Every crash point, in the order of a package's life.
 CRASH_POINTS = (
     "payload-kept",
@@ -109,7 +111,8 @@ def _crash_after_commit(database: type, called: str, point: str) -> None:
     async def write(self: Any, work: Callable[..., Awaitable[Any]]) -> Any:
         result = await real(self, work)
         # An empty claim or offer is no step in a package's life.
-        if work.__qualname__ == called and result not in ([], None):
+        idle = result == [] or (result is None and called not in _SILENT)
+        if work.__qualname__ == called and not idle:
             crash(point)
         return result
 
