@@ -41,6 +41,10 @@ CLAIM_LIFE = timedelta(minutes=15)
 _GONE = (404, 409, 410)
 
 
+class Altered(Exception):
+    """Other bytes came than were announced; tried a few times, then dead-lettered."""
+
+
 class AxisIntake:
     """The intake of one connection of kind `amqp-axis`."""
 
@@ -132,7 +136,7 @@ class AxisIntake:
                 raise Hold(f"not received: {result.fault.value} {result.found}")
             spool, read = result
             if spool.claim.digest != digest:
-                raise Hold(f"altered on its way: the digest is {spool.claim.digest}")
+                raise Altered(f"the digest is {spool.claim.digest} and not {digest}")
             submission = Submission(
                 read, spool, self._connection, correlation, (only_for,) if only_for else ()
             )

@@ -170,10 +170,11 @@ class Consumer:
         failures = faults = 0
         while not stopping.is_set() and channel is not None and not channel.is_closed:
             try:
-                await self._handler(message)
-            except Poison as poison:
-                await self._put_aside(message, str(poison))
-                return
+                try:
+                    await self._handler(message)
+                except Poison as poison:
+                    await self._put_aside(message, str(poison))
+                    return
             except (Hold, Unavailable, OSError) as error:
                 told = str(error) or repr(error)
                 self._log.warning("amqp.held", reason=told, id=message.message_id)

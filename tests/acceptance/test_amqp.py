@@ -15,6 +15,7 @@ import pytest
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
+from gateway.rest.operations import openapi_document
 from routing.route_table import ConnectionStatus
 from tests.acceptance.ministry import new_id
 from tests.support import packages
@@ -28,6 +29,7 @@ from tests.support.amqp_software import (
     signed_path,
     until,
 )
+from tests.support.contract import validator
 from tests.support.servers import RabbitMq, wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 
@@ -106,6 +108,8 @@ async def test_a_partner_sends_and_is_answered_and_gets_the_status_back(place: P
     async with AmqpSoftware(place.nghe_an) as software:
         outcome, first = await software.answer(await software.send(letter))
         assert outcome == "accepted" and first["repeated"] is False
+        schema = openapi_document()["components"]["schemas"]["Submission"]
+        assert not list(validator(openapi_document(), schema).iter_errors(first))
         assert first["sha256"] == hashlib.sha256(letter).hexdigest()
         outcome, again = await software.answer(await software.send(letter))
         assert outcome == "accepted" and again["repeated"] is True and again["id"] == first["id"]
@@ -422,6 +426,27 @@ async def test_a_suspended_partner_waits_and_its_addresses_are_good_for_nothing(
         await asyncio.to_thread(place.site.set_status, "QLVB Nghệ An", ConnectionStatus.ACTIVE)
         assert (await software.answer(sent))[0] == "accepted"
     await asyncio.to_thread(place.office.receive, 1)
+
+
+async def test_it_does_not_matter_which_process_hears_the_receipt(place: Place) -> None:
+    """Two processes hand over, one of them consumes the intake: every first attempt is enough."""
+    place.office.close()
+    second = amqp_gateway(place.site, place.rabbitmq, relay_poll_seconds=0.2)
+    letters = [place.letter() for _ in range(24)]
+    _operate(place, "set", "QLVB Nghệ An", "--unset", "timeout_seconds")
+    async with AmqpSoftware(place.nghe_an) as software:
+        sent = [(await place.submit(letter))["deliveries"][0]["id"] for letter in letters]
+        for delivery_id in sent:
+            await place.until_state(delivery_id, "delivered")
+        rows = [await asyncio.to_thread(place.office.delivery, one) for one in sent]
+        assert [row["attempts"] for row in rows] == [1] * len(sent)
+        assert len(software.arrivals) == len(set(software.arrivals)) == len(sent)
+    told = [
+        {item for item in sent if f'"delivery": "{item}", "recipient"' in one.log.read_text()}
+        for one in (place.gateway, second)
+    ]
+    assert told[0] and told[1], "both processes made attempts"
+    assert second.stop(20) == 0
 
 
 async def test_with_delivered_by_confirm_the_queue_is_enough(place: Place) -> None:
