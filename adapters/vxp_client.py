@@ -94,7 +94,7 @@ class AxisAddress:
     system_id: str
     secret: str
     networks: tuple[Network, ...] = ()
-    #: Seconds for one operation without a package.
+    #: Seconds for one operation without a package, and for which nothing of a package may move.
     seconds: float = 30.0
 
 
@@ -168,7 +168,10 @@ class VxpClient:
         size: int,
         body: AsyncIterator[bytes],
     ) -> AxisAnswer:
-        """Hand a package over; the caller bounds the time. `message_type`: edoc or status."""
+        """Hand a package over. `message_type`: edoc or status.
+
+        The caller bounds the whole time; here, only how long nothing moves.
+        """
         parameters = {
             "from": sender,
             "servicetype": "eDoc",
@@ -178,7 +181,18 @@ class VxpClient:
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT)
         more = {"Content-Length": str(size)}
-        return await self._ask("sendEdoc", parameters, EDXML, body, timeout, more)
+        clock, still = asyncio.get_running_loop().time, self._address.seconds
+        try:
+            async with asyncio.timeout(still + CONNECT) as limit:
+
+                async def moving() -> AsyncIterator[bytes]:
+                    async for block in body:
+                        yield block
+                        limit.reschedule(clock() + still)
+
+                return await self._ask("sendEdoc", parameters, EDXML, moving(), timeout, more)
+        except TimeoutError as error:
+            return self._no_answer(error)
 
     async def received(self, message_type: str) -> AxisAnswer:
         """What waits for us: `rows` as `getReceivedEdocList` gives them."""

@@ -45,7 +45,14 @@ class AxisOptions(HandOverOptions):
         21_600.0, ge=0, le=604_800, description="Time between two syncs of its directory. 0: none."
     )
     request_seconds: float = Field(
-        30.0, ge=0.1, le=600, description="Longest time of a request without a package."
+        30.0,
+        ge=0.1,
+        le=600,
+        description="Longest time of a request without a package; of one with a package, how long "
+        "nothing may move.",
+    )
+    timeout_seconds: float = Field(
+        300.0, ge=0.1, le=3600, description="Longest time one attempt may take, however large."
     )
     fetch_at_once: int = Field(
         4, ge=1, le=32, description="Packages that are fetched at the same time."

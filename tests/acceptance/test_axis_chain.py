@@ -26,7 +26,7 @@ def chain(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Chain]:
     """The three gateways, shared by the module."""
-    with open_chain(tmp_path_factory.mktemp("chain"), request) as opened:
+    with open_chain(tmp_path_factory.mktemp("chain"), request, 60) as opened:
         yield opened
 
 

@@ -122,7 +122,7 @@ def test_three_gateways_in_a_row_are_killed(
 ) -> None:
     """300 documents A → N → B with random kills of all three; every tenth is answered."""
     history, rng = History(), random.Random(seed)
-    with open_chain(tmp_path, request) as chain:
+    with open_chain(tmp_path, request, 3) as chain:
         victims = [name for name in chain.gateways for _ in range(KILLS)]
         rng.shuffle(victims)
         with _Work(chain, history) as work:

@@ -41,8 +41,13 @@ class Chain:
 
 
 @contextmanager
-def open_chain(folder: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
-    """The three of them, started, connected, their directories in step."""
+def open_chain(
+    folder: Path, request: pytest.FixtureRequest, attempt_seconds: float
+) -> Iterator[Chain]:
+    """The three of them, started, connected, their directories in step.
+
+    An attempt of a gateway that was killed is given up after twice `attempt_seconds`.
+    """
     with (
         open_site("embedded", folder / "a", request) as a,
         open_site("embedded", folder / "n", request) as n,
@@ -63,9 +68,9 @@ def open_chain(folder: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
                 system_id=name,
                 dial_networks=LOOPBACK,
                 directory_seconds=3600,
-                timeout_seconds=3,
+                timeout_seconds=attempt_seconds,
                 breaker_seconds=0.5,
-                request_seconds=3,
+                request_seconds=10,
             )
         for name in ("N", "A", "B"):
             gateways[name].start()
