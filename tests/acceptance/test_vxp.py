@@ -68,7 +68,7 @@ def test_what_failed_is_offered_again_and_nothing_else_is_touched(town: Town) ->
     waiting = {one["docId"] for one in town.province.received()}
     assert set(ids) <= waiting
     assert town.ministry.sent(doc_id=sent[0])[0]["sendStatus"] == "PROCESSING"
-    trace = town.site.command("trace", sent[0], "--json")
+    trace = town.command("trace", sent[0], "--json")
     assert "delivery.not-stored" in trace and "hết đĩa" in trace
     for doc_id in ids:
         town.province.get(doc_id)
@@ -275,7 +275,7 @@ def test_headers_in_utf8_and_bodies_nobody_wanted(town: Town) -> None:
         peer.send(f"POST {town.province.base}/updateStatus/ HTTP/1.1\r\n".encode())
         peer.send(("\r\n".join(lines) + "\r\n\r\n{}").encode())
         assert json.loads(peer.answer()[2])["status"] == "OK"
-    assert "máy chủ hết đĩa" in town.site.command("trace", document, "--json")
+    assert "máy chủ hết đĩa" in town.command("trace", document, "--json")
     stranger = VxpClient(town.gateway.port, MINISTRY, "sai")
     headers = stranger.headers({"from": MINISTRY, "hash-file": "0"}, "application/octet-stream")
     assert stranger.answer("sendEdoc", headers, bytes(5 * MIB))["ErrorCode"] == "401"

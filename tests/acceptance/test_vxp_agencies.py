@@ -24,7 +24,7 @@ def test_lists_have_old_and_new_codes(town: Town, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("csv")
     file = folder / "agencies.csv"
     file.write_text("code_qd20;name;old_code\nH41.13;Sở Nội vụ Nghệ An;000.01.13.H41\n", "utf-8")
-    town.site.command("agencies", "import", str(file))
+    town.command("agencies", "import", str(file))
     client = town.province
     plain = coded(client.agencies("getAgenciesList"), "H41.13")
     assert plain is not None
@@ -107,13 +107,13 @@ def test_requests_wait_for_the_operator_where_they_must(town: Town) -> None:
         "Chi cục A",
     )
     assert waiting["particulars"]["mail"] == "a@h17.example"
-    town.site.command("agencies", "requests", "approve", waiting["id"])
+    town.command("agencies", "requests", "approve", waiting["id"])
     line = coded(system.agencies(), code)
     assert line is not None and line["mail"] == "a@h17.example"
     system.remove(code)
     assert coded(system.agencies(), code) is not None
     (waiting,) = _requests(town)
-    town.site.command("agencies", "requests", "refuse", waiting["id"], "--note", "còn dùng")
+    town.command("agencies", "requests", "refuse", waiting["id"], "--note", "còn dùng")
     assert coded(system.agencies(), code) is not None
     assert _requests(town) == []
     decided = _requests(town, "--all")
@@ -121,5 +121,5 @@ def test_requests_wait_for_the_operator_where_they_must(town: Town) -> None:
 
 
 def _requests(town: Town, *more: str) -> list[dict[str, Any]]:
-    told = json.loads(town.site.command("agencies", "requests", "list", "--json", *more))
+    told = json.loads(town.command("agencies", "requests", "list", "--json", *more))
     return list(told["items"])

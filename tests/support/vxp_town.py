@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli import cli
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.axis import add
@@ -65,6 +67,13 @@ class Town:
         to = recipients or (PROVINCE,)
         content = packages.document(MINISTRY, to, new_id(), **particulars)
         return content, self.ministry.send(content)
+
+    def command(self, *arguments: str, given: str = "") -> str:
+        """Run `lienthong` as the operator, within this process; what it printed."""
+        env = {**self.site.environment, "LIENTHONG_OPERATOR": "test"}
+        done = CliRunner().invoke(cli, list(arguments), input=given, env=env)
+        assert done.exit_code == 0, (arguments, done.output, done.exception)
+        return done.stdout
 
     def offered(self, client: VxpClient, document: str, kind: str = "edoc") -> dict[str, str]:
         """Until a package of the ministry's `document` is in a list; its line there."""
