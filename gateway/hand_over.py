@@ -21,7 +21,7 @@ from routing.breaker import Breaker, BreakerState
 from routing.connection_options import HandOverOptions, options_of
 from routing.deliver import Attempted, AttemptOutcome, AttemptResult, Deliver, Partner
 from routing.lanes import Lane
-from routing.ports import Doorbell, Transaction
+from routing.ports import Doorbell, Transaction, Unavailable
 from routing.records import Delivery, Event, PackageRecord
 from routing.route_table import Connection
 
@@ -183,6 +183,9 @@ class Bounded:
                 return await self._partner.deliver(connection, delivery, package)
         except TimeoutError:
             return _silent(self._seconds)
+        except Unavailable as error:
+            # Database or payload store: ours, and before anything was handed over.
+            return AttemptResult(AttemptOutcome.TRY_LATER, f"not available: {error}")
         except Exception as error:  # a bug in an adapter must not lose the delivery
             log.exception("partner.bug", connection=connection.name, delivery=delivery.id)
             return AttemptResult(AttemptOutcome.UNKNOWN, f"bug: {type(error).__name__}")

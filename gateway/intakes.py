@@ -17,7 +17,7 @@ from gateway import clock
 from gateway.kinds import KINDS
 from gateway.kinds.base import Intake
 from gateway.services import Services
-from routing.ports import DatabaseUnavailable
+from routing.ports import Unavailable
 from routing.route_table import Connection
 
 log = structlog.get_logger(__name__)
@@ -80,8 +80,8 @@ class Intakes:
                 log.info("intake.started", connection=connection.name, kind=connection.kind)
                 await self._run(intake, lease if kind.intake_alone else None, stop)
                 log.info("intake.stopped", connection=connection.name)
-            except DatabaseUnavailable as error:
-                log.warning("intake.database-unavailable", error=str(error))
+            except Unavailable as error:
+                log.warning("intake.store-unavailable", error=str(error))
             except Exception:  # a bug in one partner's intake must not end the others'
                 log.exception("intake.bug", connection=connection.name)
             await _pause(stop, 1.0)

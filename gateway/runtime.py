@@ -30,7 +30,13 @@ from routing.callbacks import Endpoint, PostResult
 from routing.deadline_watch import watch_all
 from routing.deliver import offer
 from routing.lanes import Lane
-from routing.ports import BrokerUnavailable, DatabaseUnavailable, Doorbell, DoorbellHandler
+from routing.ports import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    Doorbell,
+    DoorbellHandler,
+    Unavailable,
+)
 from routing.records import Delivery
 from routing.recover import recover_all
 from routing.relay import relay_once
@@ -162,7 +168,7 @@ class Roles:
         while not stopping.is_set():
             try:
                 wait = await rescan_once(self._services)
-            except DatabaseUnavailable:
+            except Unavailable:
                 wait = PAUSE
             except Exception:  # one package that cannot be scanned must not stop the others
                 log.exception("rescan.bug")

@@ -155,7 +155,7 @@ packages = Table(
     C("document_id", String(255), nullable=False, index=True),
     C("meaning", String(2), nullable=False),
     C("version", Integer, nullable=False),
-    C("digest", String(64), nullable=False),
+    C("digest", String(64), nullable=False, index=True),
     C("size", BigInteger, nullable=False),
     C("lane", String(10), nullable=False),
     C("correlation_id", String(64), nullable=False),

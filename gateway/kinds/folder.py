@@ -22,7 +22,7 @@ from gateway.kinds.base import Kind, Unprovided, Way
 from routing.connection_options import HandOverOptions, options_of
 from routing.deliver import AttemptOutcome, AttemptResult
 from routing.lanes import Lane
-from routing.ports import DatabaseUnavailable, PayloadMissing
+from routing.ports import PayloadMissing, Unavailable
 from routing.records import Delivery, PackageRecord
 from routing.route_table import Connection
 from routing.submission import Accepted, Refused
@@ -180,8 +180,8 @@ class FolderIntake:
             except OSError as error:
                 log.warning("folder.unusable", connection=self._connection.name, error=str(error))
                 pause = PAUSE
-            except DatabaseUnavailable as error:
-                log.warning("folder.database-unavailable", error=str(error))
+            except Unavailable as error:
+                log.warning("folder.store-unavailable", error=str(error))
                 pause = PAUSE
             try:
                 async with asyncio.timeout(pause):

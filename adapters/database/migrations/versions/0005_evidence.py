@@ -45,3 +45,5 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['package_id'], ['packages.id'], name=op.f('fk_receipts_package_id')),
     sa.PrimaryKeyConstraint('package_id', name=op.f('pk_receipts'))
     )
+    with op.batch_alter_table('packages', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_packages_digest'), ['digest'], unique=False)
