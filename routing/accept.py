@@ -14,9 +14,9 @@ from datetime import datetime
 from envelopes.findings import Finding, refused
 from envelopes.model import BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
-from identifiers.organ_id import OrganId
 from routing.accept_report import AcceptReport
 from routing.change_step import ChangeStep, Missing, Prepared, owner_finding
+from routing.drafts import Drafts
 from routing.gateway_reports import (
     About,
     GatewayReports,
@@ -25,24 +25,23 @@ from routing.gateway_reports import (
     accepted_events,
     record_issued,
 )
-from routing.lanes import FairClock, lane_of
+from routing.lanes import FairClock
 from routing.on_time import OnTime
 from routing.ports import Database, Transaction
-from routing.recipients import Origin, RecipientRoute, judge_sender, recipient_routes
+from routing.recipients import Origin, judge_sender, recipient_routes
 from routing.records import (
     DOCUMENT,
     Delivery,
     DocumentRecord,
     Event,
     PackageRecord,
-    Reason,
     is_new_content,
 )
 from routing.repeat import repeat
-from routing.route_table import Route, RouteKind, RouteTable
+from routing.route_table import RouteTable
 from routing.states import TransportState
 from routing.submission import Accepted, RefusalKind, Refused, Submission
-from routing.summary import differences, search_text, summarise
+from routing.summary import differences, search_text
 
 #: Rules whose breach is a security event, and what it is called.
 ALARMS = {"HEAD-SECRET": "state-secret", "FILE-MALWARE": "malware"}
@@ -63,10 +62,10 @@ class Accept:
         self._database = database
         self._on_time = on_time
         self._reports = reports
-        self._fair_clock = fair_clock
         self._new_id = new_id
+        self._drafts = Drafts(fair_clock, new_id, on_time)
         self._changes = ChangeStep(reports, new_id)
-        self._accept_report = AcceptReport(database, self._changes, fair_clock, new_id, on_time)
+        self._accept_report = AcceptReport(database, self._changes, self._drafts, on_time)
 
     async def submit(
         self, submission: Submission, routes: RouteTable, now: datetime
@@ -128,14 +127,14 @@ class Accept:
         chosen, found = recipient_routes(document, routes, now, origin)
         if not chosen:
             return Refused(RefusalKind.INVALID, (_nobody(submission),))
-        package = self._package(submission, document, routes, tuple(found), now)
+        package = self._drafts.document(submission, document, routes, tuple(found), now)
         foreseen, known_before = await self._look_first(package, document, routes)
         if foreseen is not None:
             return await self._refused(submission, foreseen, now)
         if not known_before:
             # Only what will be recorded is worth its place on the disk.
             await submission.spooled.keep()
-        deliveries = self._deliveries(package, chosen, now, submission.wait)
+        deliveries = self._drafts.copies(package, chosen, now, submission.wait)
         issued = [] if known_before else await self._refusals(package, deliveries, routes, now)
         context = self._changes.context(package, submission.actor, document.business.reason, now)
         prepared = Prepared()
@@ -236,75 +235,6 @@ class Accept:
         )
         return Refused(RefusalKind.NOT_THE_OWNER, (finding,)) if finding else None
 
-    def _legal_time(self, submission: Submission, now: datetime) -> datetime | None:
-        on_time = self._on_time
-        return on_time.legal_time(submission.connection.id, now) if on_time else None
-
-    def _package(
-        self,
-        submission: Submission,
-        document: Document,
-        routes: RouteTable,
-        found: tuple[Finding, ...],
-        now: datetime,
-    ) -> PackageRecord:
-        claim = submission.spooled.claim
-        return PackageRecord(
-            id=self._new_id(),
-            kind=DOCUMENT,
-            sender=routes.key_of_text(document.sender.organ_id),
-            sender_organ_id=str(OrganId.of(document.sender.organ_id)),
-            sender_name=document.sender.organ_name,
-            connection_id=submission.connection.id,
-            document_pk=None,
-            document_id=document.document_id,
-            meaning=document.business.doc_type.value,
-            version=0,
-            digest=claim.digest,
-            size=claim.size,
-            lane=lane_of(document.priority),
-            correlation_id=submission.correlation_id,
-            received_at=now,
-            legal_sent_at=self._legal_time(submission, now),
-            summary=summarise(document),
-            findings=(*submission.findings, *found),
-        )
-
-    def _deliveries(
-        self,
-        package: PackageRecord,
-        chosen: list[RecipientRoute],
-        now: datetime,
-        wait: Reason | None,
-    ) -> list[Delivery]:
-        # Turns are between connections: a sub-unit's code of one's own gives no further turn.
-        who = package.connection_id or package.sender
-        keys = self._fair_clock.keys(who, package.lane, len(chosen), now)
-        deliveries = []
-        for recipient, fair_key in zip(chosen, keys, strict=True):
-            routed = recipient.route.kind is RouteKind.ROUTED
-            start = TransportState.HELD if wait else TransportState.ACCEPTED
-            deliveries.append(
-                Delivery(
-                    id=self._new_id(),
-                    package_id=package.id,
-                    document_pk=None,
-                    recipient=recipient.route.organ_key,
-                    recipient_organ_id=recipient.organ_id,
-                    recipient_name=recipient.name,
-                    connection_id=recipient.route.connection_id,
-                    lane=package.lane,
-                    state=start if routed else TransportState.RETURNED,
-                    fair_key=fair_key,
-                    created_at=now,
-                    updated_at=now,
-                    correlation_id=package.correlation_id,
-                    ring_at=now if routed and wait is None else None,
-                    reason=wait if routed else _no_way(recipient.route),
-                )
-            )
-        return deliveries
-
     async def _refusals(
         self,
         package: PackageRecord,
@@ -373,10 +303,6 @@ def _nobody(submission: Submission) -> Finding:
         found=", ".join(submission.only_for)[:200],
         allowed="a recipient that the package names",
     )
-
-
-def _no_way(route: Route) -> Reason:
-    return Reason(route.kind.value, route.sentence, try_again=True)
 
 
 def _reached_nobody(delivery: Delivery) -> bool:

@@ -17,9 +17,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from envelopes.findings import Finding, Severity
-from envelopes.model import VIETNAM_TIME, StatusCode, StatusReport
+from envelopes.model import StatusCode, StatusReport
 from envelopes.rule_catalogue import make
-from identifiers.organ_id import OrganId
 from routing.change_requests import answer_requests
 from routing.change_step import (
     ChangeStep,
@@ -30,23 +29,21 @@ from routing.change_step import (
     pending_of,
     spoken_of,
 )
-from routing.gateway_reports import About, NewId, accepted_events
-from routing.lanes import FairClock, Lane
+from routing.drafts import Drafts
+from routing.gateway_reports import About, accepted_events
 from routing.lifecycle import Context, Plan, recall_copies
 from routing.on_time import OnTime
 from routing.ports import Database, Transaction
 from routing.records import (
     DOCUMENT,
-    STATUS,
     Change,
     Delivery,
     Event,
     PackageRecord,
-    Reason,
     can_have,
     change,
 )
-from routing.route_table import RouteKind, RouteTable
+from routing.route_table import RouteTable
 from routing.states import (
     Acknowledged,
     Happening,
@@ -55,7 +52,6 @@ from routing.states import (
     acknowledge,
 )
 from routing.submission import Accepted, RefusalKind, Refused, Submission
-from routing.summary import summarise
 
 #: A receiver's answers to a recall or update.
 _ANSWERS = (StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED)
@@ -72,23 +68,21 @@ class AcceptReport:
         self,
         database: Database,
         changes: ChangeStep,
-        fair_clock: FairClock,
-        new_id: NewId,
+        drafts: Drafts,
         on_time: OnTime | None = None,
     ) -> None:
         self._database = database
         self._on_time = on_time
         self._changes = changes
-        self._fair_clock = fair_clock
-        self._new_id = new_id
+        self._drafts = drafts
 
     async def submit(
         self, submission: Submission, report: StatusReport, routes: RouteTable, now: datetime
     ) -> Accepted | Refused:
         """Record the report, apply it to the delivery it is about, and send it on."""
         code = StatusCode(report.status_code)
-        package = self._package(submission, report, routes, now)
-        delivery = self._delivery(package, report, routes, now)
+        package = self._drafts.report(submission, report, routes, now)
+        delivery = self._drafts.way_back(package, report, routes, now)
         by_sender = code is StatusCode.TAKE_BACK
         # The document is filed under the key that its sender had, not under a successor's.
         issuer = routes.key_of_text(report.response_for.organ_id)
@@ -213,55 +207,6 @@ class AcceptReport:
             carriers = [one.carrier_id for one in chosen]
             await self._on_time.answered(tx, carriers, gone, code, actor, package.received_at)
         return ()
-
-    def _package(
-        self, submission: Submission, report: StatusReport, routes: RouteTable, now: datetime
-    ) -> PackageRecord:
-        claim = submission.spooled.claim
-        return PackageRecord(
-            id=self._new_id(),
-            kind=STATUS,
-            sender=routes.key_of_text(report.sender.organ_id),
-            sender_organ_id=str(OrganId.of(report.sender.organ_id)),
-            sender_name=report.sender.organ_name,
-            connection_id=submission.connection.id,
-            document_pk=None,
-            document_id=report.response_for.document_id,
-            meaning=report.status_code,
-            version=1,
-            digest=claim.digest,
-            size=claim.size,
-            lane=Lane.ORDINARY,
-            correlation_id=submission.correlation_id,
-            received_at=now,
-            summary=summarise(report),
-            findings=submission.findings,
-        )
-
-    def _delivery(
-        self, package: PackageRecord, report: StatusReport, routes: RouteTable, now: datetime
-    ) -> Delivery:
-        target = report.response_for.organ_id
-        route = routes.route(target, now.astimezone(VIETNAM_TIME).date())
-        routed = route.kind is RouteKind.ROUTED
-        return Delivery(
-            id=self._new_id(),
-            package_id=package.id,
-            document_pk=None,
-            recipient=route.organ_key,
-            recipient_organ_id=target,
-            recipient_name=route.agency.name if route.agency else target,
-            connection_id=route.connection_id,
-            lane=package.lane,
-            # A report that has no way is not answered by another report (lessons 16).
-            state=TransportState.ACCEPTED if routed else TransportState.RETURNED,
-            fair_key=self._fair_clock.keys(package.sender, package.lane, 1, now)[0],
-            created_at=now,
-            updated_at=now,
-            correlation_id=package.correlation_id,
-            ring_at=now if routed else None,
-            reason=None if routed else Reason(route.kind.value, route.sentence),
-        )
 
     async def _foreign(
         self,
