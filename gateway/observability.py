@@ -17,7 +17,10 @@ LONGEST_FIELD = 512
 #: Control characters (C0, C1) and bidi controls, which could forge or hide log lines.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CREDENTIALS = re.compile(r"(://[^/:@\s]*:)[^@\s]+@")
-_TOKEN = re.compile(r"\blt_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}")
+_TOKEN = re.compile(
+    r"\bltp?_[A-Za-z0-9_-]{8,}|\bwhsec_[A-Za-z0-9+/=]{8,}"
+    r"|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"
+)
 
 
 def clean_value(value: Any) -> Any:

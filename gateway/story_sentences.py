@@ -8,7 +8,15 @@ from typing import Any
 
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, BusinessDocType, StatusCode
-from routing.records import DOCUMENT, Delivery, DocumentRecord, Event, PackageRecord
+from routing.records import (
+    DOCUMENT,
+    DOCUMENT_READ,
+    PACKAGE_READ,
+    Delivery,
+    DocumentRecord,
+    Event,
+    PackageRecord,
+)
 from routing.states import ReportEffect, TransportState
 
 #: The business states as clerks know them (Decision 28/2018/QĐ-TTg).
@@ -80,6 +88,7 @@ _KINDS: Mapping[str, Sentence] = {
 _ROLES: Mapping[str, Sentence] = {
     "connection": Sentence("kết nối «{}»", "connection “{}”"),
     "operator": Sentence("người vận hành {}", "operator {}"),
+    "person": Sentence("người dùng {}", "{}"),
 }
 _GATEWAY = Sentence("trục", "the gateway")
 
@@ -100,6 +109,10 @@ _HAPPENINGS: Mapping[str, Sentence] = {
     "delivery.fetched-again": Sentence(
         "{Actor} lấy lại gói tin lần nữa.", "{Actor} fetched the package again."
     ),
+    DOCUMENT_READ: Sentence(
+        "{Actor} đọc nội dung văn bản.", "{Actor} read the document's content."
+    ),
+    PACKAGE_READ: Sentence("{Actor} đọc lại gói tin đã gửi.", "{Actor} read its own package back."),
     "delivery.taken-up": Sentence(
         "{Actor} báo đang xử lý gói tin.", "{Actor} said that it is taking the package in."
     ),

@@ -234,9 +234,10 @@ def matches(types: Sequence[str], event_type: str) -> bool:
 def is_told(event: Event) -> bool:
     """Whether an event is news for anybody: about a package, and a change.
 
-    The log also notes doorbells rung again and repeated fetches; those change nothing.
+    The log also notes doorbells rung again, repeated fetches and who read what; those change
+    nothing.
     """
-    if event.package_id is None:
+    if event.package_id is None or event.type.endswith(".read"):
         return False
     return not (event.type.startswith("delivery.") and event.from_state == event.to_state)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from identifiers.organ_id import OrganId
 from routing.change_requests import ChangeRequest
 from routing.deadline_watch import DeadlineStore
 from routing.lanes import Lane
@@ -124,6 +125,8 @@ class DocumentQuery:
     connection_id: str | None = None
     #: Of those, only the ones that it sent.
     sent_only: bool = False
+    #: Only documents that these agencies or any below them sent or received; None: of all.
+    within: tuple[OrganId, ...] | None = None
     sender: str = ""
     recipient: str = ""
     state: str = ""

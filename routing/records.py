@@ -142,7 +142,8 @@ class Event:
 
     type: str
     at: datetime
-    #: Who or what caused it: ``connection:<name>``, ``operator:<name>``, ``gateway:<role>``.
+    #: Who or what caused it: ``connection:<name>``, ``operator:<name>``, ``person:<name>``,
+    #: ``gateway:<role>``.
     actor: str
     document_pk: str | None = None
     package_id: str | None = None
@@ -154,6 +155,10 @@ class Event:
     #: Given by the database; 0 before.
     seq: int = 0
 
+
+#: Events: a person read a document's content; a connection read its own package back.
+DOCUMENT_READ = "document.read"
+PACKAGE_READ = "package.read"
 
 #: Kinds of links between documents.
 REPLIES_TO = "replies-to"

@@ -105,16 +105,19 @@ class SqlCallbacks:
         self, endpoint: Endpoint, secret: str, old_until: datetime, *, actor: str, now: datetime
     ) -> None:
         """Sign with a new secret; until `old_until` with the present one as well."""
-        # Sealed once: a second run of the transaction finds what the first has stored.
         sealed = self._needed().seal(secret)
 
         async def write(sql: Executes) -> None:
-            change = update(callback_endpoints).where(_e.id == endpoint.id, _e.secret != sealed)
-            changed = await sql.execute(
+            wanted = select(callback_endpoints).where(_e.id == endpoint.id).with_for_update()
+            row = (await sql.execute(wanted)).mappings().one_or_none()
+            if row is None or self._opened(row).secret == secret:
+                # Rotated already, by this very transaction whose answer was lost.
+                return
+            change = update(callback_endpoints).where(_e.id == endpoint.id)
+            await sql.execute(
                 change.values(old_secret=_e.secret, old_secret_until=old_until, secret=sealed)
             )
-            if changed.rowcount:
-                await _log(sql, "secret-rotated", endpoint, actor, now)
+            await _log(sql, "secret-rotated", endpoint, actor, now)
 
         await self._write(write)
 

@@ -6,7 +6,6 @@ the database each time: an account that is closed is shut out from that moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -183,15 +182,3 @@ def _person(row: rows.Row) -> StoredPerson:
         created_at=row["created_at"],
         closed_at=row["closed_at"],
     )
-
-
-def open_accounts(
-    accounts: Sequence[tuple[StoredPerson, list[PersonToken]]], now: datetime
-) -> dict[str, datetime]:
-    """For each open account that has one: when its last valid token ends."""
-    ends = {}
-    for person, tokens in accounts:
-        valid = [token.expires_at for token in tokens if token.expires_at > now]
-        if person.closed_at is None and valid:
-            ends[person.name] = max(valid)
-    return ends

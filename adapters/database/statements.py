@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    false,
     func,
     literal,
     null,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 
 from adapters.database.rows import MUTABLE
 from adapters.database.tables import connections, deliveries, documents, packages
+from identifiers.organ_id import CodeSystem, OrganId
 from identifiers.texts import fold
 from routing.lanes import Lane
 from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
@@ -216,15 +218,35 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
         )
         if query.sent_only:
             return wanted.where(sent)
-        # What was withdrawn or did not get there yet is not the recipient's to see.
         received = exists().where(
-            of_document,
-            _d.connection_id == query.connection_id,
-            or_(_d.offered_at.is_not(None), _d.delivered_at.is_not(None)),
-            or_(_d.state != TransportState.WITHDRAWN.value, _d.fetched_at.is_not(None)),
+            of_document, _d.connection_id == query.connection_id, *_came_near()
         )
         wanted = wanted.where(or_(sent, received))
+    if query.within is not None:
+        received = exists().where(
+            of_document, _lies_within(_d.recipient, query.within), *_came_near()
+        )
+        wanted = wanted.where(or_(_lies_within(doc.sender, query.within), received))
     return wanted
+
+
+def _came_near() -> tuple[ColumnElement[bool], ...]:
+    """What was withdrawn or did not get there yet is not the recipient's to see."""
+    return (
+        or_(_d.offered_at.is_not(None), _d.delivered_at.is_not(None)),
+        or_(_d.state != TransportState.WITHDRAWN.value, _d.fetched_at.is_not(None)),
+    )
+
+
+def _lies_within(key: Any, codes: Sequence[OrganId]) -> ColumnElement[bool]:
+    """The agency of this organ key has one of these codes or lies below it (`OrganId`)."""
+    found: list[ColumnElement[bool]] = [false(), key.in_([code.key for code in codes])]
+    for code in codes:
+        if code.level == 1 or code.system is CodeSystem.DECISION_20:
+            found.append(key.startswith(f"{'.'.join(code.groups)}.", autoescape=True))
+        if code.level == 1 or code.system is CodeSystem.QCVN_102:
+            found.append(key.endswith(f".{'.'.join(reversed(code.groups))}", autoescape=True))
+    return or_(*found)
 
 
 def queue_figures() -> Select[Any]:

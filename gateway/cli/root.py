@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "rules": "gateway.cli.rules:rules",
     "agencies": "gateway.cli.agencies:agencies",
     "connections": "gateway.cli.connections:connections",
+    "people": "gateway.cli.people:people",
     "axis": "gateway.cli.axis:axis",
     "send": "gateway.cli.send:send",
     "inbox": "gateway.cli.inbox:inbox",

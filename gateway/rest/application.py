@@ -9,7 +9,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway import amqp_claim_pages
-from gateway.rest import callbacks, documents, inbox, operations, packages, recall
+from gateway.rest import (
+    callbacks,
+    documents,
+    inbox,
+    operations,
+    packages,
+    people,
+    people_operate,
+    recall,
+)
 from gateway.rest.faults import problem_of
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
@@ -47,6 +56,19 @@ def routes() -> list[web.AbstractRouteDef]:
         web.delete("/v1/callbacks/{id}", callbacks.remove),
         web.post("/v1/callbacks/{id}/rotate", callbacks.rotate),
         web.post("/v1/callbacks/{id}/test", callbacks.test),
+        web.get("/v1/admin/me", people.me),
+        web.get("/v1/admin/documents", people.search),
+        web.get("/v1/admin/documents/{id:.+}/events", people.events),
+        web.get("/v1/admin/documents/{id:.+}/story", people.story),
+        web.get("/v1/admin/documents/{id:.+}/evidence", people.evidence),
+        web.get("/v1/admin/packages/{id}/content", people.content, allow_head=False),
+        web.get("/v1/admin/deliveries", people_operate.deliveries),
+        web.post("/v1/admin/deliveries/{id}/hold", people_operate.hold),
+        web.post("/v1/admin/deliveries/{id}/release", people_operate.release),
+        web.post("/v1/admin/deliveries/{id}/replay", people_operate.replay),
+        web.post("/v1/admin/deliveries/{id}/return", people_operate.give_back),
+        web.get("/v1/admin/connections", people_operate.connections),
+        web.post("/v1/admin/connections/{name}/{verb}", people_operate.set_status),
         web.get("/healthz", operations.healthz),
         web.get("/readyz", operations.readyz),
         web.get("/metrics", operations.metrics),

@@ -12,7 +12,15 @@ from gateway.rest.problems import ambiguous, bad_parameter, not_found
 from gateway.rest.requests import connection, moment, number, services
 from identifiers.texts import fold
 from routing.ports import DocumentQuery, Transaction
-from routing.records import Delivery, DocumentRecord, Event, Link, PackageRecord, can_have
+from routing.records import (
+    DOCUMENT_READ,
+    Delivery,
+    DocumentRecord,
+    Event,
+    Link,
+    PackageRecord,
+    can_have,
+)
 from routing.route_table import Connection, RouteTable
 from routing.states import TransportState
 
@@ -28,7 +36,7 @@ async def search(request: web.Request) -> web.StreamResponse:
     asker = await connection(request)
     gateway = services(request)
     routes = await gateway.registry.routes()
-    query = _query(request, asker, routes)
+    query = search_query(request, routes, connection_id=asker.id)
 
     async def read(tx: Transaction) -> tuple[list[DocumentRecord], list[Delivery]]:
         records = await tx.search_documents(query)
@@ -48,7 +56,11 @@ async def search(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _query(request: web.Request, asker: Connection, routes: RouteTable) -> DocumentQuery:
+def search_query(request: web.Request, routes: RouteTable, **narrowed: Any) -> DocumentQuery:
+    """What the query of a request asks for, `narrowed` to what the asker may see.
+
+    Raises `Problem` 400.
+    """
     known = {"q", "documentId", "sender", "recipient", "state", "since", "until", "cursor", "limit"}
     unknown = sorted(set(request.query) - known)
     if unknown:
@@ -65,7 +77,6 @@ def _query(request: web.Request, asker: Connection, routes: RouteTable) -> Docum
     return DocumentQuery(
         text=fold(words),
         document_id=given("documentId", ""),
-        connection_id=asker.id,
         sender=routes.key_of_text(given("sender", "")) if given("sender") else "",
         recipient=routes.key_of_text(given("recipient", "")) if given("recipient") else "",
         state=state,
@@ -73,6 +84,7 @@ def _query(request: web.Request, asker: Connection, routes: RouteTable) -> Docum
         until=moment(request, "until"),
         after=given("cursor", ""),
         limit=number(request, "limit", 50, 1, 500),
+        **narrowed,
     )
 
 
@@ -184,6 +196,8 @@ def _seen_by(
     seen = [
         line
         for line in story
-        if line.delivery_id in ids or (line.delivery_id is None and line.package_id in sent)
+        if (line.delivery_id in ids or (line.delivery_id is None and line.package_id in sent))
+        # Who of an agency reads its documents is that agency's and the auditor's business.
+        and line.type != DOCUMENT_READ
     ]
     return seen, mine

@@ -25,7 +25,7 @@ from gateway.services import Services
 from routing.ports import Transaction
 from routing.pull import Fetched, NotYours, fetch
 from routing.recipients import RecipientRoute, judge_sender, recipient_routes
-from routing.records import Delivery, PackageRecord, can_have
+from routing.records import PACKAGE_READ, Delivery, Event, PackageRecord, can_have
 from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 
@@ -193,7 +193,7 @@ async def receipt(request: web.Request) -> web.StreamResponse:
 
 
 async def content(request: web.Request) -> web.StreamResponse:
-    """GET /v1/packages/{id}/content: the exact bytes; a recipient's fetch is written down first.
+    """GET /v1/packages/{id}/content: the exact bytes; who reads is written down first.
 
     The sender may read its own package back; that is no fetch.
     """
@@ -209,7 +209,32 @@ async def content(request: web.Request) -> web.StreamResponse:
         return await bytes_of(request, gateway, fetched.package)
     own = await visible_package(gateway, some_id, asker)
     if own is not None and own[0].connection_id == asker.id:
+        actor = f"connection:{asker.name}"
+        await note_reading(gateway, own[0], PACKAGE_READ, actor, correlation_id(request))
         return await bytes_of(request, gateway, own[0])
     if isinstance(fetched, NotYours):
         raise not_found("package", "gói tin")
     raise Problem(409, "not-readable", fetched.sentence, state=fetched.delivery.state.value)
+
+
+async def note_reading(
+    gateway: Services, package: PackageRecord, kind: str, actor: str, correlation: str
+) -> None:
+    """Write down who reads a package's content, before the first byte goes out.
+
+    `kind` is `DOCUMENT_READ` or `PACKAGE_READ`. Raises `DatabaseUnavailable`: unseen, nobody reads.
+    """
+    event = Event(
+        type=kind,
+        at=clock.now(),
+        actor=actor,
+        document_pk=package.document_pk,
+        package_id=package.id,
+        correlation_id=correlation,
+        data={"sha256": package.digest},
+    )
+
+    async def write(tx: Transaction) -> None:
+        await tx.append([event])
+
+    await gateway.database.write(write)
