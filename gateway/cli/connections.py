@@ -449,6 +449,8 @@ async def rotate(
         kind = KINDS[connection.kind]
         of_secret = of_secret or not kind.has_token
         if of_secret:
+            at_once = at_once or (kind.secret is not None and not kind.secret.overlaps)
+            ends = now if at_once else ends
             given = _given(secret_file)
             new, made = await _new_secret(session, connection, given, ends, actor, now)
         else:

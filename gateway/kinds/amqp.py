@@ -144,7 +144,8 @@ KIND = Kind(
     way=Way.ATTEMPTS,
     options=AmqpOptions,
     has_token=False,
-    secret=Secret(PURPOSE),
+    # RabbitMQ knows one password of a user.
+    secret=Secret(PURPOSE, overlaps=False),
     partner=_partner,
     intake=_intake,
     # Every process consumes; the broker picks one at a time (single active consumer).

@@ -44,6 +44,8 @@ class Secret:
     given: bool = False
     #: Made here, unless the operator hands in the one that the partner has already.
     may_be_given: bool = False
+    #: Whether an old one still works for a while when it is rotated.
+    overlaps: bool = True
     #: How one is made here.
     make: Callable[[], str] = new_secret
 
