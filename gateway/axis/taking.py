@@ -69,6 +69,11 @@ class Turn:
         if self._before is not None:
             await self._before.wait()
 
+    async def pass_on(self) -> None:
+        """Let the next one come; not before one's own turn."""
+        await self.come()
+        self.over.set()
+
 
 def _must_be_there(answer: AxisAnswer) -> None:
     if answer.heard is Heard.LATER and not answer.status:
@@ -140,7 +145,7 @@ class Taker:
                     return False
                 return await self._guarded(client, item, listed, turn)
             finally:
-                turn.over.set()
+                await turn.pass_on()
 
     async def _guarded(
         self, client: VxpClient, item: Item, listed: Sequence[Item], turn: Turn
@@ -175,7 +180,7 @@ class Taker:
             if isinstance(outcome, Rejected):
                 await self._refuse(outcome)
             self._stored.add(item.doc_id)
-        turn.over.set()
+        await turn.pass_on()
         said = await client.update_status(item.doc_id, "done")
         _must_be_there(said)
         return None if said.ok else f"done was not heard: {said}"

@@ -74,6 +74,31 @@ def test_every_crash_point_of_the_client(
         gateway.stop()
 
 
+def test_done_before_durable_loses(
+    tmp_path: Path, request: pytest.FixtureRequest, seed: int, show: Callable[[Report], None]
+) -> None:
+    """A mutant that says `done` first, crashed before the record: the checker reports the loss."""
+    history, coming = History(), _sent(THEIRS, OURS, 1)
+    with SimulatedAxis() as axis, open_site("embedded", tmp_path, request) as site:
+        asyncio.run(add(site, "qlvb", "pull", [OURS], {}))
+        add_axis(site, "axis", axis.url, [THEIRS])
+        held = axis.store.put(coming.content, "edoc", THEIRS, [OURS])
+        history.attempt(coming)
+        history.answer(coming, Answer(202, {}, b'{"id": "axis"}', Counter()))
+        gateway = site.gateway(**QUICK)
+        gateway.command = (*COMPRESSED, "--done-first", "--crash-at", "axis-fetched")
+        gateway.launch()
+        assert gateway.ended(40) == CRASHED, gateway.tail()
+        history.struck("axis-fetched")
+        gateway.command = COMPRESSED
+        gateway.start()
+        axis.heard("getReceivedEdocList", len(axis.calls("getReceivedEdocList")) + 4)
+        _receive(site.client("qlvb", gateway), history, 1)
+        report = check(history, "mutant: done before durable", seed, {"axis-fetched": 1})
+        show(report)
+        assert held.status == "DONE" and report.lost and not report.valid, report
+
+
 def _receive(client: object, history: History, count: int) -> None:
     from tests.faults.workload import receive_once
 

@@ -94,15 +94,29 @@ def _around_record(before: str = "", after: str = "") -> None:
     taking.record = changed
 
 
+def plant_done_first() -> None:
+    """A mutant: `done` is said before the package is durable."""
+    real = taking.Taker._fetch
+
+    async def changed(self: Any, client: VxpClient, item: Any, *args: Any) -> Any:
+        await client.update_status(item.doc_id, "done")
+        return await real(self, client, item, *args)
+
+    taking.Taker._fetch = changed  # type: ignore[method-assign]
+
+
 def main() -> None:
     """Compress time, plant what was asked for, then serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--crash-at", choices=CRASH_POINTS)
+    parser.add_argument("--done-first", action="store_true")
     parser.add_argument("--role", default=",".join(ROLES))
     options = parser.parse_args()
     compress_time()
     if options.crash_at:
         plant_crash(options.crash_at)
+    if options.done_first:
+        plant_done_first()
     roles = tuple(role for role in ROLES if role in options.role.split(","))
     sys.exit(run_service(load_settings(), roles))
 
