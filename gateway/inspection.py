@@ -82,6 +82,8 @@ class Inspection:
         if first.refused:
             # Nothing further is worth finding out; of a state secret nothing more may be touched.
             return first
+        if self.signatures is None and self.scanner is None:
+            return first
         signatures, scans = await asyncio.gather(
             self._signatures(path, read, now, profile), self.scan(path, read)
         )

@@ -26,7 +26,7 @@ _MAX_MAP_CODES = 65_536
 _MAX_LINES = 300
 _WINDOW = 4096
 
-_BEGIN = re.compile(rb"(?<!end)stream(?:\r\n|\n)")
+_BEGIN = b"stream"
 _END = b"endstream"
 _SKIPPED = (
     b"/Image",
@@ -89,13 +89,14 @@ class PdfText:
 
     def _outside(self) -> bool:
         """Look for the next stream; False when more bytes are needed."""
-        found = _BEGIN.search(self._window)
+        found = _begin(self._window)
         if found is None:
             self._window = self._window[-_WINDOW:]
             return False
-        head = self._window[max(0, found.start() - 2048) : found.start()]
+        start, end = found
+        head = self._window[max(0, start - 2048) : start]
         head = head[head.rfind(b" obj") + 1 :]
-        self._window = self._window[found.end() :]
+        self._window = self._window[end:]
         self._inside = True
         self._streams += 1
         self._data.clear()
@@ -155,6 +156,21 @@ class PdfText:
         if not any(sum(char.isalpha() for char in text) >= 3 for text in read):
             return None
         return "\n".join(dict.fromkeys(text for text in read if text.strip()))
+
+
+def _begin(window: bytes) -> tuple[int, int] | None:
+    """Where the keyword `stream` and its line end stand; None when they do not.
+
+    By `find` and not by an expression: most of a PDF is none of our business.
+    """
+    at = window.find(_BEGIN)
+    while at >= 0:
+        after = at + len(_BEGIN)
+        newline = 2 if window.startswith(b"\r\n", after) else window.startswith(b"\n", after)
+        if newline and not window.endswith(b"end", 0, at):
+            return at, after + newline
+        at = window.find(_BEGIN, after)
+    return None
 
 
 _SINGLE: _Map = (1, {code: bytes([code]).decode("cp1252", "replace") for code in range(32, 256)})
