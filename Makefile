@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo demo-axis serve test check lint types imports bench lock clean
+.PHONY: setup demo demo-axis serve test fuzz check lint types imports bench lock clean
 
 setup: $(STAMP)  ## the virtual environment, from the lock file, hashes checked
 
@@ -30,6 +30,18 @@ test: setup  ## all tests, on real servers that the tests start themselves
 	tests/support/install_servers.sh
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# atheris has wheels for Linux alone, so it is in no lock of the project.
+SECONDS ?= 60
+
+fuzz: setup .fuzz/.installed  ## every way in, SECONDS=60 each: executions, coverage, findings
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(TARGETS)
+
+.fuzz/.installed: tests/fuzz/requirements.lock
+	rm -rf .fuzz/site
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	  --only-binary :all: --target .fuzz/site -r $<
+	touch $@
+
 check: lint types imports  ## what CI checks besides the tests
 
 lint: setup
@@ -51,4 +63,4 @@ lock:  ## renew requirements.lock (needs uv); names no index host
 	  --no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
 
 clean:
-	rm -rf $(VENV) .test-servers .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .test-servers .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,6 +22,7 @@ from envelopes.xml_signature_scan import SignatureScan
 _DS = "http://www.w3.org/2000/09/xmldsig#"
 _EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 _ENVELOPED = _DS + "enveloped-signature"
+_SIGNATURES = (SIGNATURE, DIGITAL_SIGNATURE)
 #: Canonical forms without comments: whether they are exclusive.
 _CANONICAL = {
     "http://www.w3.org/TR/2001/REC-xml-c14n-20010315": False,
@@ -82,9 +83,10 @@ def locate(scan: SignatureScan) -> tuple[etree._ElementTree, etree._Element]:
         root = etree.fromstring(marker(scan).join(scan.pieces).encode(), parser)
     except etree.XMLSyntaxError as error:
         raise unverifiable(Reason.MALFORMED, str(error)) from error
-    signature = next(
-        one for one in root.iter() if etree.QName(one).localname in (SIGNATURE, DIGITAL_SIGNATURE)
-    )
+    named = (one for one in root.iter() if etree.QName(one).localname in _SIGNATURES)
+    signature = next(named, None)
+    if signature is None:
+        raise unverifiable(Reason.MALFORMED, "there is no signature")
     if signature.tag != ds(SIGNATURE):
         raise unverifiable(Reason.PLACEHOLDER, "the signature is not in the XML-DSig namespace")
     path = [etree.QName(one).localname for one in signature.iterancestors()]

@@ -18,6 +18,8 @@ from enum import StrEnum
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR64 = struct.Struct("<4sIQI")
 _LOCAL_SIGN = b"PK\x03\x04"
 _CENTRAL_SIGN = b"PK\x01\x02"
 _DESCRIPTOR_SIGN = b"PK\x07\x08"
@@ -29,6 +31,8 @@ _STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
 _UNKNOWN32 = 0xFFFFFFFF
 _UNKNOWN16 = 0xFFFF
+#: The newest form of ZIP there is (6.3), as a number; nobody unpacks what asks for a newer one.
+_NEWEST = 63
 #: Output is handed on in pieces of at most this many bytes.
 _PIECE = 256 * 1024
 #: Longest directory and comment of a one-entry archive: name, extra and comment twice over.
@@ -83,6 +87,8 @@ class SingleEntryUnzipper:
         self._crc = 0
         self._packed = 0
         self._size = 0
+        #: Bytes before the directory, as soon as it begins.
+        self._before = 0
         self._form: ZipForm | None = None
         #: Why the form is BROKEN, in English for the record.
         self.reason = ""
@@ -141,6 +147,7 @@ class SingleEntryUnzipper:
         if size == _UNKNOWN32 or packed == _UNKNOWN32:
             size, packed = _zip64_sizes(extra, size, packed)
         del buffer[:end]
+        self._before = end
         self._entry = _Entry(name, flags, method, crc, packed, size)
         if flags & _ENCRYPTED:
             return self._settle(ZipForm.BROKEN, "the archive is locked with a password")
@@ -241,6 +248,7 @@ class SingleEntryUnzipper:
             return False
         self._entry.crc, self._entry.packed, self._entry.size = crc, packed, size
         del self._buffer[:end]
+        self._before += end
         return True
 
     def _read_tail(self) -> bool:
@@ -272,54 +280,89 @@ class SingleEntryUnzipper:
     def _directory_problem(self) -> str:
         """Whether the central directory tells of exactly the entry that was read, and ends."""
         tail = bytes(self._buffer)
-        disagrees = "its directory does not agree with the file inside"
         if len(tail) < _CENTRAL.size or not tail.startswith(_CENTRAL_SIGN):
             return "its directory is missing"
         fields = _CENTRAL.unpack_from(tail)
-        flags, method, crc, packed, size = fields[3], fields[4], *fields[7:10]
+        needed, flags, method, crc, packed, size = *fields[2:5], *fields[7:10]
         name_len, extra_len, comment_len, offset = *fields[10:13], fields[16]
         name_end = _CENTRAL.size + name_len
-        extra = tail[name_end : name_end + extra_len]
-        if _UNKNOWN32 in (size, packed):
-            size, packed = _zip64_sizes(extra, size, packed)
+        end = name_end + extra_len + comment_len
+        size, packed, offset = _zip64(tail[name_end : name_end + extra_len], size, packed, offset)
         entry = self._entry
-        said = (tail[_CENTRAL.size : name_end], method, crc, packed, size)
-        if said != (entry.name, entry.method, entry.crc, entry.packed, entry.size):
-            return disagrees
-        if flags & _ENCRYPTED or offset not in (0, _UNKNOWN32):
-            return disagrees
-        return _end_problem(tail[name_end + extra_len + comment_len :])
+        said = (tail[_CENTRAL.size : name_end], method, crc, packed, size, offset)
+        if said != (entry.name, entry.method, entry.crc, entry.packed, entry.size, 0):
+            return _DISAGREES
+        if flags & _ENCRYPTED or needed & 0xFF > _NEWEST:
+            return _DISAGREES
+        return _end_problem(tail[end:], self._before + self._packed, end)
 
 
-def _end_problem(rest: bytes) -> str:
-    """Whether the end records count exactly one entry and nothing follows them."""
+#: Another program would find other files than the one that was read.
+_DISAGREES = "its directory does not agree with the file inside"
+
+
+def _end_problem(rest: bytes, offset: int, size: int) -> str:
+    """Whether the end records count exactly one entry and nothing follows them.
+
+    They must lead to the directory that was read, `size` bytes at `offset`: programs that seek
+    would otherwise find a second one, hidden in a comment, and unpack what nobody looked at.
+    """
     if rest.startswith(_CENTRAL_SIGN):
         return "its directory names more files than it holds"
-    if rest.startswith(_END64_SIGN) and len(rest) >= 12:
-        (length,) = struct.unpack_from("<Q", rest, 4)
-        rest = rest[12 + length :]
-    if rest.startswith(_LOCATOR64_SIGN):
-        rest = rest[20:]
+    is64 = rest.startswith(_END64_SIGN)
+    if is64 or rest.startswith(_LOCATOR64_SIGN):
+        length = _end64_length(rest, offset, size)
+        if length is None:
+            return _DISAGREES
+        rest = rest[length:]
     if len(rest) < _END.size or not rest.startswith(_END_SIGN):
         return "the archive is cut off"
-    _, _, _, here, total, _, _, comment_len = _END.unpack_from(rest)
+    _, disk, first, here, total, told_size, told_offset, comment_len = _END.unpack_from(rest)
     if here not in (1, _UNKNOWN16) or total not in (1, _UNKNOWN16):
         return "its directory names more files than it holds"
+    told = ((disk, 0), (first, 0), (here, 1), (total, 1), (told_size, size), (told_offset, offset))
+    if any(one != right and not (is64 and one in _UNKNOWN) for one, right in told):
+        return _DISAGREES
     return "" if len(rest) == _END.size + comment_len else "bytes follow the end of the archive"
+
+
+_UNKNOWN = (_UNKNOWN16, _UNKNOWN32)
+
+
+def _end64_length(rest: bytes, offset: int, size: int) -> int | None:
+    """How long zip64's end record and its locator are; None where they tell something else."""
+    if len(rest) < _END64.size + _LOCATOR64.size:
+        return None
+    _, length, _, _, disk, first, here, total, told_size, told_offset = _END64.unpack_from(rest)
+    if (disk, first, here, total, told_size, told_offset) != (0, 0, 1, 1, size, offset):
+        return None
+    locator = rest[12 + length : 12 + length + _LOCATOR64.size]
+    if len(locator) < _LOCATOR64.size or not locator.startswith(_LOCATOR64_SIGN):
+        return None
+    # Some count the disks from 0.
+    _, disk, place, disks = _LOCATOR64.unpack(locator)
+    if (disk, place) != (0, offset + size) or disks > 1:
+        return None
+    return int(12 + length + _LOCATOR64.size)
 
 
 def _zip64_sizes(extra: bytes, size: int, packed: int) -> tuple[int, int]:
     """Size and packed size with the zip64 extra field (id 1) read where 32 bits did not do."""
+    return _zip64(extra, size, packed, 0)[:2]
+
+
+def _zip64(extra: bytes, size: int, packed: int, offset: int) -> tuple[int, int, int]:
+    """Sizes and place of an entry, from the zip64 extra field where 32 bits did not do."""
+    told = [size, packed, offset]
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
         if kind == 1:
             body = extra[at + 4 : at + 4 + length]
             values = [value for (value,) in struct.iter_unpack("<Q", body[: len(body) & ~7])]
-            if size == _UNKNOWN32 and values:
-                size = values.pop(0)
-            if packed == _UNKNOWN32 and values:
-                packed = values.pop(0)
-            return size, packed
+            for index, one in enumerate(told):
+                if one == _UNKNOWN32 and values:
+                    told[index] = values.pop(0)
+            break
         at += 4 + length
-    return size, packed
+    return told[0], told[1], told[2]

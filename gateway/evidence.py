@@ -128,8 +128,10 @@ def examine(path: Path) -> Examination:
     try:
         with zipfile.ZipFile(path) as archive:
             _examine(archive, found)
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
-        # KeyError, ValueError, TypeError: a part is missing or not of the form it should have.
+    except MemoryError:
+        raise
+    except Exception as error:
+        # A part is missing or of another form; zipfile, zlib and x509 raise whatever they like.
         found.faults.append(f"not a file of evidence, or damaged: {type(error).__name__}: {error}")
     return found
 

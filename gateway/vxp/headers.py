@@ -231,9 +231,10 @@ def parse_timestamp(text: str) -> datetime | None:
         return None
     try:
         moment = datetime.strptime(f"{match[1]}+0700", "%d%m%YT%H%M%S%z")
-    except ValueError:
+        return moment.astimezone(VIETNAM_TIME)
+    except (ValueError, OverflowError):
+        # No such time, or in the first hours or the last of all that can be counted.
         return None
-    return moment.astimezone(VIETNAM_TIME)
 
 
 def _unsigned(name: str) -> Distrusted:

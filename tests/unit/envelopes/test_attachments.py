@@ -95,7 +95,30 @@ def test_a_descriptor_of_zip64_is_understood() -> None:
     at = plain.index(b"PK\x07\x08")
     crc, packed, size = struct.unpack_from("<3I", plain, at + 4)
     wide = plain[:at] + b"PK\x07\x08" + struct.pack("<I2Q", crc, packed, size) + plain[at + 16 :]
+    # The end record tells where the directory is now: 8 bytes further on.
+    (offset,) = struct.unpack_from("<I", wide, len(wide) - 6)
+    wide = wide[:-6] + struct.pack("<I", offset + 8) + wide[-2:]
     assert _unzip(wide)[:2] == (ZipForm.ONE_ENTRY, PDF)
+
+
+def test_a_second_directory_in_a_comment_is_found_out() -> None:
+    """The end record leads elsewhere: programs that seek would unpack a file nobody looked at."""
+    hidden = wrap(b"MZ what the scanner never saw", method=0)
+    shown = wrap(PDF, method=0)
+    start = shown.index(b"PK\x01\x02")
+    behind = bytearray(hidden[hidden.index(b"PK\x01\x02") : hidden.index(b"PK\x05\x06")])
+    local = hidden[: hidden.index(b"PK\x01\x02")]
+    # The hidden file and its directory lie in the comment of the directory that is read first.
+    directory = bytearray(shown[start : shown.index(b"PK\x05\x06")])
+    struct.pack_into("<H", directory, 32, len(local) + len(behind))
+    struct.pack_into("<I", behind, 42, start + len(directory))
+    front = shown[:start] + directory + local
+    end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, len(behind), len(front), 0)
+    content = front + behind + end
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.read(archive.namelist()[0]).startswith(b"MZ")
+    form, _, reason = _unzip(content)
+    assert (form, "does not agree" in reason) == (ZipForm.BROKEN, True)
 
 
 @pytest.mark.parametrize(
