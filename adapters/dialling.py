@@ -7,7 +7,7 @@ socket factory sees what is really dialled. Redirects and proxies are the caller
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import aiohttp
 
@@ -19,6 +19,15 @@ AddressInfo = tuple[
 ]
 
 
+#: Makes the socket for an address that may be dialled; tests record here and never dial.
+Dialler = Callable[[AddressInfo], socket.socket]
+
+
+def dial(info: AddressInfo) -> socket.socket:
+    """A socket of the right kind; the connector connects it to the address."""
+    return socket.socket(info[0], info[1], info[2])
+
+
 class AddressBlocked(OSError):
     """The address that was about to be dialled must not be."""
 
@@ -26,8 +35,9 @@ class AddressBlocked(OSError):
 class Guard:
     """The socket factory of one session; remembers what it blocked."""
 
-    def __init__(self, allowed: Sequence[Network], *, tls: bool) -> None:
+    def __init__(self, allowed: Sequence[Network], dialler: Dialler = dial, *, tls: bool) -> None:
         self._allowed = allowed
+        self._dialler = dialler
         self._tls = tls
         self.blocked: Blocked | None = None
         self.dialled = False
@@ -40,7 +50,7 @@ class Guard:
             self.blocked = answer
             raise AddressBlocked(answer.sentence.en)
         self.dialled = True
-        return socket.socket(info[0], info[1], info[2])
+        return self._dialler(info)
 
     def connector(self, limit: int) -> aiohttp.TCPConnector:
         """A connector that dials through this guard, `limit` connections at the most."""

@@ -9,9 +9,8 @@ not used, and of the answer's body nothing is kept.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -20,15 +19,10 @@ from ssl import SSLContext
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from adapters.webhook_addresses import Blocked, Network, check_address, check_url, networks_of
+from adapters.dialling import Dialler, Guard, dial
+from adapters.webhook_addresses import Blocked, Network, check_url, networks_of
 from envelopes.findings import Sentence
 from routing.callbacks import GONE, PostOutcome, PostResult
-
-#: As `socket.getaddrinfo` gives it: family, type, protocol, name, socket address.
-AddressInfo = tuple[
-    int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
-]
-Dialler = Callable[[AddressInfo], socket.socket]
 
 #: Seconds for a whole post, and of these for the connection.
 TOTAL = 15.0
@@ -36,15 +30,6 @@ CONNECT = 5.0
 #: Bytes of an answer's body that are read (and dropped) at the most, and the seconds for it.
 ANSWER_CAP = 64 * 1024
 DRAIN = 1.0
-
-
-class AddressBlocked(OSError):
-    """The address that was about to be dialled must not be."""
-
-
-def dial(info: AddressInfo) -> socket.socket:
-    """A socket of the right kind; the connector connects it to the address."""
-    return socket.socket(info[0], info[1], info[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +49,6 @@ class _Request:
     headers: Mapping[str, str]
     body: bytes | AsyncIterator[bytes] | None
     timeout: aiohttp.ClientTimeout
-
-
-class _Guard:
-    """The socket factory of one post."""
-
-    def __init__(self, allowed: Sequence[Network], dialler: Dialler, *, tls: bool) -> None:
-        self._allowed = allowed
-        self._dialler = dialler
-        self._tls = tls
-        self.blocked: Blocked | None = None
-        self.dialled = False
-
-    def __call__(self, info: AddressInfo) -> socket.socket:
-        ip, port = str(info[4][0]), int(str(info[4][1]))
-        answer = check_address(ip, port, self._allowed, tls=self._tls)
-        if isinstance(answer, Blocked):
-            self.blocked = answer
-            raise AddressBlocked(answer.sentence.en)
-        self.dialled = True
-        return self._dialler(info)
 
 
 class WebhookSender:
@@ -143,7 +108,7 @@ class WebhookSender:
         url = check_url(request.url, allowed)
         if isinstance(url, Blocked):
             return Exchange(_blocked(url))
-        guard = _Guard(allowed, self._dialler, tls=url.scheme == "https")
+        guard = Guard(allowed, self._dialler, tls=url.scheme == "https")
         try:
             async with (
                 self._session(guard, request.timeout) as session,
@@ -163,7 +128,7 @@ class WebhookSender:
                 return Exchange(_blocked(guard.blocked))
             return Exchange(_no_answer(error))
 
-    def _session(self, guard: _Guard, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    def _session(self, guard: Guard, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             socket_factory=guard,
             resolver=self._resolver or aiohttp.ThreadedResolver(),
