@@ -28,7 +28,9 @@ _END64_SIGN = b"PK\x06\x06"
 _LOCATOR64_SIGN = b"PK\x06\x07"
 
 _STORED, _DEFLATED = 0, 8
-_ENCRYPTED, _HAS_DESCRIPTOR = 0x1, 0x8
+_HAS_DESCRIPTOR = 0x8
+#: Encrypted in one way or another, or a patch to another file: nothing that can be looked into.
+_LOCKED = 0x1 | 0x20 | 0x40 | 0x2000
 _UNKNOWN32 = 0xFFFFFFFF
 _UNKNOWN16 = 0xFFFF
 #: The newest form of ZIP there is (6.3), as a number; nobody unpacks what asks for a newer one.
@@ -149,7 +151,7 @@ class SingleEntryUnzipper:
         del buffer[:end]
         self._before = end
         self._entry = _Entry(name, flags, method, crc, packed, size)
-        if flags & _ENCRYPTED:
+        if flags & _LOCKED:
             return self._settle(ZipForm.BROKEN, "the archive is locked with a password")
         if method == _DEFLATED:
             self._step = self._inflate
@@ -292,7 +294,7 @@ class SingleEntryUnzipper:
         said = (tail[_CENTRAL.size : name_end], method, crc, packed, size, offset)
         if said != (entry.name, entry.method, entry.crc, entry.packed, entry.size, 0):
             return _DISAGREES
-        if flags & _ENCRYPTED or needed & 0xFF > _NEWEST:
+        if flags & _LOCKED or needed & 0xFF > _NEWEST:
             return _DISAGREES
         return _end_problem(tail[end:], self._before + self._packed, end)
 
