@@ -23,7 +23,7 @@ from adapters.database import DatabaseProblem, SqlCallbacks, SqlDatabase, open_d
 from adapters.malware import ClamAv
 from adapters.oidc import OidcProblem
 from adapters.payloads import Payloads, S3Problem
-from adapters.signatures import SignatureInspector
+from adapters.signatures import SignatureInspector, WorkerFailed
 from adapters.signing import Signer, SigningProblem
 from adapters.tls import ServerTls, TlsProblem
 from adapters.trust import TrustFolder
@@ -41,6 +41,7 @@ from gateway.private_files import keep_private
 from gateway.registry import Registry
 from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
+from gateway.revocation import Revocation
 from gateway.runtime import Roles
 from gateway.sealing import Sealer
 from gateway.services import Services, Turnstile, read_limits
@@ -79,13 +80,18 @@ def make_reports(
     return GatewayReports(payloads, identity, clock.new_id, fair_clock, sign)
 
 
-def make_inspection(settings: Settings, database: SqlDatabase, calendars: Calendars) -> Inspection:
+def make_inspection(
+    settings: Settings, database: SqlDatabase, calendars: Calendars, metrics: Metrics
+) -> Inspection:
     """What judges packages, with the scanner and the trust folder of these settings."""
     limits = read_limits(settings)
-    signatures = None
+    signatures, revocation = None, None
     if settings.signature_checks:
         trust = TrustFolder(settings.effective_trust_dir)
-        signatures = SignatureInspector(trust, read_limits=limits)
+        # Large files of a package lie there without a name while they are looked at.
+        folder = settings.data_dir.resolve()
+        signatures = SignatureInspector(trust, read_limits=limits, folder=folder)
+        revocation = Revocation(trust, settings, metrics)
     return Inspection(
         database,
         {name: calendars.of(name) for name in calendars.names},
@@ -93,6 +99,7 @@ def make_inspection(settings: Settings, database: SqlDatabase, calendars: Calend
         assignments=settings.profile_assignments,
         scanner=ClamAv(settings.malware_scanner) if settings.malware_scanner else None,
         signatures=signatures,
+        revocation=revocation,
     )
 
 
@@ -132,7 +139,7 @@ def _about(subject: str) -> Iterator[None]:
     """Name what a fault at the start is about: the system's words alone do not."""
     try:
         yield
-    except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
+    except (DatabaseUnavailable, SQLAlchemyError, WorkerFailed, OSError) as error:
         raise NotStarted(f"{subject}: {causes(error)}") from error
 
 
@@ -196,7 +203,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         admission=Admission(),
         failures=failures,
         people=PeopleGate(settings, database, verifier, failures),
-        inspection=make_inspection(settings, database, calendars),
+        inspection=make_inspection(settings, database, calendars, metrics),
         sealer=Sealer(database, signer, settings.organ_id),
         metrics=metrics,
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
@@ -239,6 +246,9 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         max_field_size=32 * 1024,
     )
     try:
+        if {"api", "worker"} & set(roles):
+            with _about("signature_checks"):
+                await services.inspection.start()
         await background.start()
         await runner.setup()
         with _about(f"listen = {settings.listen}"):

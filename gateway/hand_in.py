@@ -129,18 +129,20 @@ async def inspected(gateway: Services, submission: Submission, routes: RouteTabl
     if not isinstance(spool, Spool):
         return submission
     inspection = gateway.inspection
-    judgement = await inspection.judge(
+    found = await inspection.judge(
         spool.path, submission.read, submission.connection, routes, clock.now()
     )
-    if judgement is None:
+    if found is None:
         return submission
+    judgement = found.judgement
     if judgement.secret and judgement.refused:
         await asyncio.to_thread(spool.wipe)
         gateway.metrics.alarms.labels("state-secret").inc()
     waits = inspection.scanner is not None and judgement.must_wait
     if waits:
         gateway.metrics.alarms.labels("not-scanned").inc()
-    return replace(submission, judgement=judgement, wait=NOT_SCANNED if waits else None)
+    wait = NOT_SCANNED if waits else None
+    return replace(submission, judgement=judgement, signatures=found.signatures, wait=wait)
 
 
 async def routes_for(gateway: Services, read: ReadResult) -> RouteTable:

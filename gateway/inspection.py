@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from envelopes.rules.profile import Profile, load_profile, profile_for
 from envelopes.rules.runner import Judgement, judge
 from envelopes.signature_facts import SignatureFacts
 from gateway.intake import Examined
+from gateway.revocation import Revocation
 from routing.ports import Database, Transaction
 from routing.route_table import Connection, RouteTable
 from routing.working_time import WorkingCalendar
@@ -33,6 +35,14 @@ log = structlog.get_logger(__name__)
 
 #: Bytes that are read from a stored package at once while its files are scanned.
 BLOCK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What is said of a package, and of its signatures where they were verified."""
+
+    judgement: Judgement
+    signatures: SignatureFacts | None = None
 
 
 class Inspection:
@@ -50,6 +60,7 @@ class Inspection:
         assignments: Mapping[str, str],
         scanner: ClamAv | None = None,
         signatures: SignatureInspector | None = None,
+        revocation: Revocation | None = None,
     ) -> None:
         """Without `scanner` or `signatures` the rules that need them are not judged."""
         self._database = database
@@ -58,6 +69,7 @@ class Inspection:
         self._assignments = assignments
         self.scanner = scanner
         self.signatures = signatures
+        self.revocation = revocation
 
     def profile(self, connection: Connection, organ_id: str, routes: RouteTable) -> Profile:
         """The profile that packages of this sender are judged by."""
@@ -71,7 +83,7 @@ class Inspection:
         connection: Connection,
         routes: RouteTable,
         now: datetime,
-    ) -> Judgement | None:
+    ) -> Inspected | None:
         """The judgement on the package at `path`; None for what could not even be read."""
         if read.package is None:
             return None
@@ -81,16 +93,24 @@ class Inspection:
         first = judge(PackageFacts.of_reading(read, files=files, lookups=lookups), profile)
         if first.refused:
             # Nothing further is worth finding out; of a state secret nothing more may be touched.
-            return first
+            return Inspected(first)
         if self.signatures is None and self.scanner is None:
-            return first
+            return Inspected(first)
         signatures, scans = await asyncio.gather(
             self._signatures(path, read, now, profile), self.scan(path, read)
         )
         facts = PackageFacts.of_reading(
             read, files=files, signatures=signatures, scans=scans, lookups=lookups
         )
-        return judge(facts, profile)
+        return Inspected(judge(facts, profile), signatures)
+
+    async def start(self) -> None:
+        """Start the processes that verify signatures, where signatures are verified.
+
+        Raises OSError or `WorkerFailed` when they cannot be had.
+        """
+        if self.signatures is not None:
+            await self.signatures.start()
 
     async def close(self) -> None:
         """End the processes that verify signatures."""
@@ -102,7 +122,10 @@ class Inspection:
     ) -> SignatureFacts | None:
         if self.signatures is None:
             return None
-        return await self.signatures.inspect(path, read, now, profile.name)
+        facts = await self.signatures.inspect(path, read, now, profile.name)
+        if self.revocation is not None:
+            self.revocation.note(facts)
+        return facts
 
     async def _lookups(
         self, read: ReadResult, routes: RouteTable, profile: Profile, now: datetime

@@ -149,6 +149,34 @@ class Metrics:
             ["what"],
             registry=self.registry,
         )
+        self.expiring = Gauge(
+            "lienthong_certificates_expiring",
+            "Certificates of the trust folder that run out within 60 days, or have.",
+            ["role"],
+            registry=self.registry,
+        )
+        self.first_expiry = Gauge(
+            "lienthong_certificate_first_expiry_timestamp_seconds",
+            "When the first certificate of the trust folder runs out; 0 without any.",
+            registry=self.registry,
+        )
+        self.revocation_oldest = Gauge(
+            "lienthong_revocation_oldest_timestamp_seconds",
+            "When the oldest of the kept lists and answers about revocation was made; 0 without "
+            "any.",
+            registry=self.registry,
+        )
+        self.revocation_overdue = Gauge(
+            "lienthong_revocation_overdue",
+            "Kept lists and answers about revocation whose successor should be there.",
+            registry=self.registry,
+        )
+        self.revocation_asked = Counter(
+            "lienthong_revocation_asked",
+            "Questions for lists and answers about revocation, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.attempt_seconds = Histogram(
             "lienthong_attempt_seconds",
             "Attempts to hand a package over to a partner.",
@@ -253,5 +281,7 @@ class Metrics:
             self.recovered.labels(kind)
         for notice in ("nearing", "overdue"):
             self.deadlines.labels(notice)
+        for outcome in ("kept", "failed"):
+            self.revocation_asked.labels(outcome)
         for result in PostOutcome:
             self.callbacks.labels(result.value)

@@ -89,6 +89,10 @@ class Roles:
                 self._spawn(role, self._keep_running(role, round_of))
         if "timer" in services.roles:
             self._spawn("seal", self._seal())
+        revocation = services.inspection.revocation
+        if revocation is not None:
+            timer = "timer" in services.roles
+            self._spawn("revocation", revocation.run(services.stopping, timer=timer))
         if "worker" in services.roles:
             self._spawn("callbacks", self._callbacks().run(services.stopping))
             if services.inspection.scanner is not None:

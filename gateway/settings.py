@@ -37,6 +37,7 @@ MIB = 1024 * 1024
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 #: First parts of paths that the REST API has.
 _OWN_PATHS = {"v1", "healthz", "readyz", "metrics", "openapi.json", "docs"}
+_HOST = re.compile(r"(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
@@ -69,6 +70,20 @@ def _base_path(value: str) -> str:
 def _a_day_or_never(value: int) -> int:
     if 0 < value < 24:
         raise ValueError("at least 24, or 0 for never")
+    return value
+
+
+def _hosts(value: str) -> str:
+    for word in value.split():
+        if not _HOST.fullmatch(word):
+            raise ValueError(f"{word!r}: write HOST or HOST:PORT, in small letters")
+    return value
+
+
+def _list_urls(value: str) -> str:
+    for word in value.split():
+        if not word.startswith(("http://", "https://")):
+            raise ValueError(f"{word!r}: write it as http://HOST/PATH")
     return value
 
 
@@ -218,6 +233,16 @@ class Settings(BaseSettings):
         None,
         description="Folder with trust anchors, agencies' certificates and revocation lists. "
         "Empty: trust in the data folder.",
+    )
+    revocation_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "",
+        description="Hosts of authorities (HOST or HOST:PORT) that the timer role asks for lists "
+        "and answers about revocation; no others are ever asked. Empty: none.",
+    )
+    revocation_urls: Annotated[str, AfterValidator(_list_urls)] = Field(
+        "",
+        description="Lists (CRL) to be kept fresh beside those that certificates name; their hosts "
+        "must be among revocation_hosts.",
     )
     agency_profiles: Annotated[str, AfterValidator(_profiles)] = Field(
         "",
@@ -620,6 +645,7 @@ def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
         )
     problems += _payload_problems(settings)
     problems += _access_problems(settings)
+    problems += _revocation_problems(settings)
     if settings.max_attachment_mib > settings.max_package_mib:
         problems.append("max_attachment_mib is larger than max_package_mib: it could never arrive.")
     return problems
@@ -641,6 +667,15 @@ def _access_problems(settings: Settings) -> list[str]:
             "provider would be taken."
         )
     return problems
+
+
+def _revocation_problems(settings: Settings) -> list[str]:
+    hosts = settings.revocation_hosts.split()
+    return [
+        f"revocation_urls: the host of {url} is not among revocation_hosts, so it is never asked."
+        for url in settings.revocation_urls.split()
+        if urlsplit(url).netloc.lower() not in hosts
+    ]
 
 
 def _payload_problems(settings: Settings) -> list[str]:

@@ -9,7 +9,7 @@ for each recipient, each in the order of the log. Steps that only concern the ga
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from gateway.story_changes import (
     withdrawn,
 )
 from gateway.story_deadlines import deadline, is_dull
+from gateway.story_signatures import signatures_told
 from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import ReportEffect
 
@@ -37,6 +38,7 @@ TECHNICAL = frozenset(
         "delivery.accepted",
         "delivery.relayed",
         "delivery.ring-again",
+        "delivery.rung",
         "delivery.attempted",
         "delivery.interrupted",
     }
@@ -183,7 +185,10 @@ class _Teller:
         told: dict[str, list[Line]] = {recipient: [] for recipient in self._recipients}
         head: list[Line] = []
         for event in self._events:
-            told.get(self._chapter_of(event), head).append(self._line(event))
+            lines = told.get(self._chapter_of(event), head)
+            lines.append(self._line(event))
+            signed = self._signed(event)
+            lines += [signed] if signed is not None else []
         head = _in_time([*head, *(_link_line(one) for one in self._links)])
         first = next(iter(self._packages.values()), None)
         return Story(
@@ -234,6 +239,17 @@ class _Teller:
             package_id=event.package_id,
             delivery_id=event.delivery_id,
         )
+
+    def _signed(self, event: Event) -> Line | None:
+        """Who signed a document, told where its package was accepted."""
+        package = self._packages.get(event.package_id or "")
+        if event.type != "package.accepted" or package is None or package.kind != DOCUMENT:
+            return None
+        sentence = signatures_told(package.summary.get("signatures"))
+        if sentence is None:
+            return None
+        line = self._line(event)
+        return replace(line, type="package.signatures", sentence=sentence, technical=False)
 
     def _technical(self, event: Event, package: PackageRecord | None) -> bool:
         if event.type in TECHNICAL or is_dull(event):

@@ -59,7 +59,7 @@ class Drafts:
             correlation_id=submission.correlation_id,
             received_at=now,
             legal_sent_at=on_time.legal_time(sent_by, now) if on_time else None,
-            summary=summarise(document),
+            summary=summarise(document, submission.signatures),
             findings=(*submission.findings, *found),
         )
 
@@ -120,7 +120,7 @@ class Drafts:
             lane=Lane.ORDINARY,
             correlation_id=submission.correlation_id,
             received_at=now,
-            summary=summarise(report),
+            summary=summarise(report, submission.signatures),
             findings=submission.findings,
         )
 

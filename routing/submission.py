@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from envelopes.findings import Finding
 from envelopes.read import ReadResult
 from envelopes.rules.runner import Judgement
+from envelopes.signature_facts import SignatureFacts
 from routing.ports import ClaimCheck
 from routing.records import Delivery, PackageRecord, Reason
 from routing.route_table import Connection
@@ -37,6 +38,8 @@ class Submission:
     only_for: tuple[str, ...] = ()
     #: What the rules of its profile say; None where nobody asked them.
     judgement: Judgement | None = None
+    #: What was found out about its signatures; None where they were not verified.
+    signatures: SignatureFacts | None = None
     #: Why its copies are held before they are passed on; None when they need not wait.
     wait: Reason | None = None
 

@@ -4,13 +4,14 @@
 """
 
 from adapters.trust.certificates import KindRule, NotACertificate, certificate_facts
-from adapters.trust.fetch import Fetched, FetchPolicy, RevocationFetcher
+from adapters.trust.fetch import Fetched, FetchPolicy, Kept, RevocationFetcher, kept_revocation
 from adapters.trust.folder import TrustEntry, TrustFolder, TrustProblem
 from adapters.trust.material import RevocationMode, TrustMaterial, TrustPolicy
 
 __all__ = [
     "FetchPolicy",
     "Fetched",
+    "Kept",
     "KindRule",
     "NotACertificate",
     "RevocationFetcher",
@@ -21,4 +22,5 @@ __all__ = [
     "TrustPolicy",
     "TrustProblem",
     "certificate_facts",
+    "kept_revocation",
 ]

@@ -25,7 +25,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from adapters.trust.certificates import crl_urls
-from adapters.trust.folder import TrustFolder
+from adapters.trust.folder import REVOCATION, TrustFolder
 from envelopes.signature_facts import Revocation, SignatureFacts
 
 #: Lists that are fetched because signatures were missing them.
@@ -60,6 +60,8 @@ class Fetched:
     kind: str
     problem: str = ""
     next_update: datetime | None = None
+    #: Whether nobody was asked, because that host may not be.
+    refused: bool = False
 
     @property
     def ok(self) -> bool:
@@ -154,7 +156,7 @@ class RevocationFetcher:
         self._asked[question.name] = now
         refusal = self._refusal(question.url)
         if refusal:
-            return Fetched(question.url, question.kind, refusal)
+            return Fetched(question.url, question.kind, refusal, refused=True)
         try:
             data = await self._load(session, question)
             _, next_update = await asyncio.to_thread(self._keep, question, data, now)
@@ -208,6 +210,35 @@ class RevocationFetcher:
             raise ValueError("made in the future")
         self._folder.keep_revocation(question.name, data)
         return times
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A list or an answer of the trust folder: when it was made, and when the next was due."""
+
+    name: str
+    this_update: datetime
+    next_update: datetime | None
+
+
+def kept_revocation(folder: TrustFolder) -> tuple[Kept, ...]:
+    """What the folder keeps about revocation; files that cannot be read are left out.
+
+    Raises OSError; blocks on the disk.
+    """
+    found = []
+    for path in sorted((folder.folder / REVOCATION).glob("*")):
+        if path.suffix not in (".crl", ".ocsp") or not path.is_file():
+            continue
+        try:
+            data = path.read_bytes()
+            if data.lstrip().startswith(b"-----BEGIN"):
+                data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
+            found.append(Kept(path.name, *_times(path.suffix[1:], data)))
+        except (ValueError, FileNotFoundError):
+            # `lienthong trust list` names those that cannot be read.
+            continue
+    return tuple(found)
 
 
 def _times(kind: str, data: bytes) -> tuple[datetime, datetime | None]:

@@ -134,7 +134,10 @@ def expiring(state: State, days: int, as_json: bool) -> None:
 
 @trust.command()
 @click.option(
-    "--host", "hosts", multiple=True, required=True, help="A host that may be asked (host[:port])."
+    "--host",
+    "hosts",
+    multiple=True,
+    help="A host that may be asked (host[:port]), beside revocation_hosts.",
 )
 @click.option("--url", "urls", multiple=True, help="A list to fetch beside those named.")
 @json_option
@@ -143,7 +146,11 @@ async def refresh(
     state: State, hosts: tuple[str, ...], urls: tuple[str, ...], as_json: bool
 ) -> None:
     """Fetch lists and answers about revocation now; exit code 1 when one does not come."""
-    policy = FetchPolicy(hosts=frozenset(hosts), urls=urls)
+    settings = state.settings
+    allowed = frozenset((*settings.revocation_hosts.split(), *hosts))
+    if not allowed:
+        wrong_use("Give --host, or set revocation_hosts: nobody may be asked.")
+    policy = FetchPolicy(hosts=allowed, urls=(*settings.revocation_urls.split(), *urls))
     found = await RevocationFetcher(_folder(state), policy).refresh(clock.now())
     if as_json:
         print_json(

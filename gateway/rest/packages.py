@@ -96,7 +96,8 @@ async def check(request: web.Request) -> web.StreamResponse:
     gateway = services(request)
     async with body_of(request, sender) as (spool, read):
         routes = await routes_for(gateway, read)
-        judgement = await gateway.inspection.judge(spool.path, read, sender, routes, clock.now())
+        found = await gateway.inspection.judge(spool.path, read, sender, routes, clock.now())
+        judgement = found.judgement if found else None
         if judgement is not None and judgement.secret:
             await asyncio.to_thread(spool.wipe)
         return encode.answer(_verdict(read, judgement, sender, routes))
