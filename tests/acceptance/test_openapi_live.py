@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -255,7 +257,7 @@ async def test_every_operation_refuses_a_wrong_token_as_described(call: Caller) 
     """401 with WWW-Authenticate, on each path under /v1."""
     for path, method, _ in operations(API):
         if path.startswith("/v1/"):
-            values = {"id": "01a1fe36-0765-738f-a488-810bb24c09e9"} if "{id}" in path else {}
+            values = {"id": "01a1fe36-0765-738f-a488-810bb24c09e9", "name": "x", "verb": "pause"}
             answer = await call(method, path, "lt_wrong", **values)
             code = "unknown-person" if path.startswith(PEOPLE) else "unknown-token"
             assert (answer.status, answer.data["code"]) == (401, code)
@@ -341,6 +343,58 @@ async def test_a_suspended_connection_is_told_so(
                 assert answer.data["code"] == "connection-suspended"
     finally:
         await asyncio.to_thread(place.set_status, "other", ConnectionStatus.ACTIVE)
+
+
+async def test_paths_of_people_answer_as_described(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Each operation under /v1/admin with who may do it, and the refusal of who may not."""
+    place = site[0]
+
+    async def person(name: str, *more: str) -> str:
+        arguments = ("people", "add", name, *more, "--json")
+        token: str = json.loads(await asyncio.to_thread(place.command, *arguments))["token"]
+        return token
+
+    clerk = await person("clerk", "--role", "clerk", "--agency", RECIPIENT)
+    operator = await person("operator", "--role", "operator")
+    sent = await call("post", "/v1/packages", place.tokens["sender"], body=letter(8))
+    await until_offered(call, place.tokens["recipient"], sent.data["id"])
+    (delivery,) = sent.data["deliveries"]
+    admin, document = "/v1/admin", {"id": quote(sent.data["documentId"], safe="")}
+    for token in (clerk, operator):
+        assert (await call("get", f"{admin}/me", token)).status == 200
+        found = await call("get", f"{admin}/documents", token, query={"limit": "1"})
+        assert len(found.data["items"]) == 1
+        for page in ("events", "story", "evidence"):
+            path = admin + "/documents/{id}/" + page
+            assert (await call("get", path, token, **document)).status == 200
+            assert (await call("get", path, token, id="nothing")).status == 404
+    content = admin + "/packages/{id}/content"
+    assert (await call("get", content, clerk, id=sent.data["id"])).status == 200
+    assert (await call("get", content, operator, id=sent.data["id"])).status == 403
+    assert (await call("get", content, clerk, id="nothing")).status == 404
+    for path, query in (("documents", {"state": "lost"}), ("deliveries", {"limit": "0"})):
+        assert (await call("get", f"{admin}/{path}", operator, query=query)).status == 400
+    listed = await call("get", f"{admin}/deliveries", operator, query={"documentId": "none"})
+    assert listed.data["items"] == []
+    listed = await call("get", f"{admin}/deliveries", operator)
+    assert delivery["id"] in [item["id"] for item in listed.data["items"]]
+    assert (await call("get", f"{admin}/connections", operator)).data["items"]
+    assert (await call("get", f"{admin}/connections", clerk)).status == 403
+    for verb in ("hold", "release", "replay", "return"):
+        path, why = admin + "/deliveries/{id}/" + verb, {"reason": "thử"}
+        assert (await call("post", path, clerk, body=why, id=delivery["id"])).status == 403
+        assert (await call("post", path, operator, body=why, id="nothing")).status == 404
+        assert (await call("post", path, operator, body={"x": 1}, id="nothing")).status == 400
+        answer = await call("post", path, operator, body=why, id=delivery["id"])
+        assert answer.status in (200, 409), answer
+    path = admin + "/connections/{name}/{verb}"
+    for verb, status in (("pause", "paused"), ("resume", "active")):
+        answer = await call("post", path, operator, name="other", verb=verb)
+        assert answer.data["status"] == status
+    assert (await call("post", path, operator, name="nobody", verb="pause")).status == 404
+    assert (await call("post", path, operator, name="other", verb="stop")).status == 400
 
 
 async def test_a_lost_payload_is_a_fault_and_never_a_404(
