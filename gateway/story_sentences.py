@@ -98,6 +98,7 @@ _HAPPENINGS: Mapping[str, Sentence] = {
         "Đã ghi nhận lượt gửi tới cơ quan này.", "The copy for this agency was recorded."
     ),
     "delivery.relayed": Sentence("Đã báo hàng đợi.", "The queue was told."),
+    "delivery.rung": Sentence("Hàng đợi đã nhận.", "The queue has it."),
     "delivery.ring-again": Sentence(
         "Báo lại hàng đợi ({why}).", "The queue is told again ({why})."
     ),
@@ -314,6 +315,8 @@ def happening(event: Event, by: Sentence, connection: str) -> Sentence:
             f"The report {code.en} proves that the recipient has the package.",
         )
     words = _HAPPENINGS.get(event.type)
+    if event.type == "delivery.delivered" and "attempt" in data:
+        words = _HANDED_OVER
     if words is None:
         return Sentence(
             f"{_upper(by.vi)} ghi «{event.type}».", f"{_upper(by.en)} noted “{event.type}”."
@@ -323,6 +326,13 @@ def happening(event: Event, by: Sentence, connection: str) -> Sentence:
         _fill(words.vi, by.vi, connection or "bên nhận", why.vi, data),
         _fill(words.en, by.en, connection or "the recipient", why.en, data),
     )
+
+
+#: A delivery that the gateway itself handed over (kinds push, axis, AMQP, folder).
+_HANDED_OVER = Sentence(
+    "Hệ thống bên nhận ({connection}) đã nhận đủ gói tin ở lần chuyển thứ {attempt}.",
+    "The recipient's system ({connection}) has the whole package since attempt {attempt}.",
+)
 
 
 def _fill(template: str, by: str, connection: str, why: str, data: dict[str, Any]) -> str:

@@ -319,7 +319,9 @@ class Deliver:
 
     def _outcome(self, row: Delivery, result: AttemptResult, now: datetime) -> list[Change]:
         actor = f"worker:{self._owner}"
-        data = {"attempt": row.attempts, "detail": result.detail}
+        data: dict[str, object] = {"attempt": row.attempts, "detail": result.detail}
+        if result.sentence != NOTHING_TO_SAY:
+            data["reason"] = {"vi": result.sentence.vi, "en": result.sentence.en}
         free = {"lease_owner": None, "lease_until": None}
         match result.outcome:
             case AttemptOutcome.DELIVERED:

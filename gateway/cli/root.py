@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,34 +15,54 @@ import click
 from gateway.cli.context import LANGUAGES, State
 from gateway.cli.failures import EXIT_CODES, failure_of
 
-#: Command name to the module and the command in it.
-COMMANDS: Mapping[str, str] = {
-    "serve": "gateway.cli.serve:serve",
-    "check": "gateway.cli.check:check",
-    "rules": "gateway.cli.rules:rules",
-    "agencies": "gateway.cli.agencies:agencies",
-    "connections": "gateway.cli.connections:connections",
-    "people": "gateway.cli.people:people",
-    "axis": "gateway.cli.axis:axis",
-    "send": "gateway.cli.send:send",
-    "inbox": "gateway.cli.inbox:inbox",
-    "fetch": "gateway.cli.inbox:fetch",
-    "confirm": "gateway.cli.inbox:confirm",
-    "report": "gateway.cli.send:report",
-    "recall": "gateway.cli.recall:recall",
-    "trace": "gateway.cli.trace:trace",
-    "deliveries": "gateway.cli.deliveries:deliveries",
-    "callbacks": "gateway.cli.callbacks:callbacks",
-    "calendar": "gateway.cli.calendar:calendar",
-    "trust": "gateway.cli.trust:trust",
-    "config": "gateway.cli.config:config",
-    "status": "gateway.cli.status:status",
-    "evidence": "gateway.cli.evidence:evidence",
-    "verify": "gateway.cli.evidence:verify",
-    "verify-events": "gateway.cli.verify:verify_events",
-    "database": "gateway.cli.database:database",
-    "demo": "gateway.cli.demo:demo",
-    "simulate": "gateway.cli.simulate:simulate",
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command is, and its line in the help, which must not cost the import of all."""
+
+    module: str
+    command: str
+    summary: str
+
+
+#: Commands in the order of a document's life, not of the alphabet.
+COMMANDS: Mapping[str, Place] = {
+    "serve": Place("gateway.cli.serve", "serve", "Run the service."),
+    "check": Place("gateway.cli.check", "check", "Check packages without sending them."),
+    "rules": Place("gateway.cli.rules", "rules", "The rules, their articles, and profiles."),
+    "agencies": Place("gateway.cli.agencies", "agencies", "The directory of agencies."),
+    "connections": Place(
+        "gateway.cli.connections", "connections", "Partners' software and their tokens."
+    ),
+    "people": Place("gateway.cli.people", "people", "People, their roles and tokens."),
+    "axis": Place("gateway.cli.axis", "axis", "Axes that the gateway polls."),
+    "send": Place("gateway.cli.send", "send", "Hand in a package."),
+    "inbox": Place("gateway.cli.inbox", "inbox", "List what waits for you."),
+    "fetch": Place("gateway.cli.inbox", "fetch", "Fetch a package, byte for byte."),
+    "confirm": Place("gateway.cli.inbox", "confirm", "Say that you have a package."),
+    "report": Place("gateway.cli.send", "report", "Report what became of a document."),
+    "recall": Place("gateway.cli.recall", "recall", "Take a document back."),
+    "trace": Place("gateway.cli.trace", "trace", "Tell what happened to a document."),
+    "deliveries": Place("gateway.cli.deliveries", "deliveries", "Look at deliveries and decide."),
+    "callbacks": Place(
+        "gateway.cli.callbacks", "callbacks", "Addresses that partners are called back at."
+    ),
+    "calendar": Place(
+        "gateway.cli.calendar", "calendar", "Working days, and limits counted in them."
+    ),
+    "trust": Place("gateway.cli.trust", "trust", "Whom signatures are believed from."),
+    "config": Place("gateway.cli.config", "config", "Check the settings, print an example."),
+    "status": Place(
+        "gateway.cli.status",
+        "status",
+        "The gateway on one screen: what stands, waits and wants you.",
+    ),
+    "evidence": Place("gateway.cli.evidence", "evidence", "Export a conversation as evidence."),
+    "verify": Place("gateway.cli.evidence", "verify", "Prove a file of evidence, offline."),
+    "verify-events": Place("gateway.cli.verify", "verify_events", "Replay the event log."),
+    "database": Place("gateway.cli.database", "database", "Migrate the schema."),
+    "demo": Place("gateway.cli.demo", "demo", "Run the whole road on this machine."),
+    "simulate": Place("gateway.cli.simulate", "simulate", "Partners in the box, for trying out."),
 }
 
 
@@ -49,16 +70,20 @@ class Root(click.Group):
     """Loads a command when it is asked for; shows a traceback only with -v."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of a document's life, not of the alphabet."""
+        """In the order of `COMMANDS`."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help, without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in COMMANDS.items()])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
         place = COMMANDS.get(cmd_name)
         if place is None:
             return None
-        module, _, name = place.partition(":")
-        command = getattr(import_module(module), name)
+        command = getattr(import_module(place.module), place.command)
         return command if isinstance(command, click.Command) else None
 
     def invoke(self, ctx: click.Context) -> Any:

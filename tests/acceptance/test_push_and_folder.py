@@ -123,6 +123,9 @@ def test_a_receiver_that_fails_is_tried_again_under_the_same_id(town: Town) -> N
     content, (delivery,) = town.send(PUSHED)
     town.state_becomes(delivery, "delivered")
     assert [key for _, key, _ in town.receiver.requests] == [delivery, delivery]
+    story = town.site.command("trace", delivery, "--lang", "vi")
+    assert "Lần chuyển thứ 1 chưa được (Nơi nhận chưa nhận được lúc này (HTTP 500).)" in story
+    assert "(pushed) đã nhận đủ gói tin ở lần chuyển thứ 2." in story
     assert town.receiver.taken[delivery] == content
 
 

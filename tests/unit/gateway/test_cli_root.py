@@ -6,11 +6,12 @@ import json
 import sqlite3
 from pathlib import Path
 
+import click
 import pytest
 
 from gateway.cli.failures import FAULT, REFUSED, UNAVAILABLE, WRONG_USE, causes, failure_of
 from gateway.cli.output import visible
-from gateway.cli.root import COMMANDS
+from gateway.cli.root import COMMANDS, cli
 from gateway.settings import Settings, load_settings
 from tests.unit.gateway.cli_runner import Lienthong
 
@@ -177,3 +178,11 @@ def test_a_slip_in_the_environment_is_refused_by_name(lienthong: Lienthong) -> N
     """A misspelt setting would otherwise mean its default."""
     result = lienthong("config", "check", code=1, LIENTHONG_DATADIR="/x")
     assert "LIENTHONG_DATADIR" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_what_each_command_says_of_itself(name: str) -> None:
+    """The list is written beside the commands, so that showing it imports none of them."""
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert COMMANDS[name].summary == command.get_short_help_str(80)
