@@ -6,6 +6,8 @@ endif
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test files run side by side; those that kill servers have the machine to themselves.
+TEST_WORKERS ?= 2
 
 .PHONY: setup demo demo-axis serve test fuzz check lint types imports bench lock clean
 
@@ -28,7 +30,8 @@ serve: setup  ## the service on the embedded default, http://127.0.0.1:8080
 
 test: setup  ## all tests, on real servers that the tests start themselves
 	tests/support/install_servers.sh
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 # atheris has wheels for Linux alone, so it is in no lock of the project.
 SECONDS ?= 60
