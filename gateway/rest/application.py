@@ -62,6 +62,7 @@ def routes() -> list[web.AbstractRouteDef]:
         web.get("/v1/admin/documents/{id:.+}/story", people.story),
         web.get("/v1/admin/documents/{id:.+}/evidence", people.evidence),
         web.get("/v1/admin/packages/{id}/content", people.content, allow_head=False),
+        web.get("/v1/admin/events", people_operate.log),
         web.get("/v1/admin/deliveries", people_operate.deliveries),
         web.post("/v1/admin/deliveries/{id}/hold", people_operate.hold),
         web.post("/v1/admin/deliveries/{id}/release", people_operate.release),

@@ -108,20 +108,22 @@ async def _payloads(gateway: Services) -> dict[str, Any]:
 async def metrics(request: web.Request) -> web.StreamResponse:
     """GET /metrics for Prometheus; queue figures are read now."""
     gateway = services(request)
-    _may_read_metrics(request, gateway.settings.metrics_token.get_secret_value())
+    await _may_read_metrics(request, gateway)
     gateway.metrics.free_bytes.set(gateway.payloads.free_bytes())
     gateway.metrics.figures_known.set(await _refreshed(gateway))
     text = generate_latest(gateway.metrics.registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def _may_read_metrics(request: web.Request, wanted: str) -> None:
+async def _may_read_metrics(request: web.Request, gateway: Services) -> None:
     """Raises `Problem` 401 where a token is asked for and this one is not it."""
+    wanted = gateway.settings.metrics_token.get_secret_value()
     given = request.headers.get("Authorization", "").partition(" ")[2].strip()
     right = hmac.compare_digest(
         given.encode("utf-8", "surrogateescape"), wanted.encode("utf-8", "surrogateescape")
     )
     if wanted and not right:
+        await gateway.failures.note("metrics", "unknown-token", request.remote)
         raise unauthorized()
 
 

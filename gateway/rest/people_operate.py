@@ -19,7 +19,7 @@ from gateway.services import Services
 from gateway.waiting import why_waiting
 from routing.dead_letters import Answer, NotNow, UnknownDelivery
 from routing.ports import DeliveryQuery, Transaction
-from routing.records import Delivery, PackageRecord
+from routing.records import Delivery, Event, PackageRecord
 from routing.route_table import Connection, ConnectionStatus, RouteTable
 from routing.states import TransportState
 
@@ -137,6 +137,24 @@ hold = _stepping(_hold, needs_reason=True)
 release = _stepping(_release, needs_reason=False)
 replay = _stepping(_replay, needs_reason=False)
 give_back = _stepping(_give_back, needs_reason=True)
+
+
+async def log(request: web.Request) -> web.StreamResponse:
+    """GET /v1/admin/events: the whole event log in order, also what is about no document."""
+    await person(request, Right.LOOK)
+    after = number(request, "after", 0, 0, 999_999_999)
+    limit = number(request, "limit", 100, 1, 1000)
+
+    async def read(tx: Transaction) -> list[Event]:
+        return await tx.events_after(after, limit)
+
+    found = await services(request).database.read(read)
+    return encode.answer(
+        {
+            "items": [encode.event(line) for line in found],
+            "next": found[-1].seq if len(found) == limit else None,
+        }
+    )
 
 
 async def connections(request: web.Request) -> web.StreamResponse:

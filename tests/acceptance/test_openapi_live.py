@@ -380,6 +380,11 @@ async def test_paths_of_people_answer_as_described(
     assert listed.data["items"] == []
     listed = await call("get", f"{admin}/deliveries", operator)
     assert delivery["id"] in [item["id"] for item in listed.data["items"]]
+    log = await call("get", f"{admin}/events", operator, query={"limit": "2"})
+    more = await call("get", f"{admin}/events", operator, query={"after": str(log.data["next"])})
+    kinds = {item["type"] for item in [*log.data["items"], *more.data["items"]]}
+    assert {"connection.added", "person.added"} <= kinds
+    assert (await call("get", f"{admin}/events", clerk)).status == 403
     assert (await call("get", f"{admin}/connections", operator)).data["items"]
     assert (await call("get", f"{admin}/connections", clerk)).status == 403
     for verb in ("hold", "release", "replay", "return"):
