@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.fuzz.targets import CORPUS, MAX_SEED, TARGETS, Target
+from tests.fuzz.promises import CORPUS, MAX_SEED
+from tests.fuzz.targets import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / ".fuzz"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.targets import CORPUS, TARGETS, Target
+from tests.fuzz.promises import CORPUS
+from tests.fuzz.targets import TARGETS, Target
 
 FOUND = sorted((CORPUS / "fuzz").glob("*/*.bin"))
 
