@@ -117,6 +117,36 @@ class PeopleStore:
 
         return await self._database.write(write)
 
+    async def is_closed(self, name: str) -> bool:
+        """Whether the account of this name is closed; people of the provider may have one, too."""
+
+        async def read(tx: Transaction) -> bool:
+            wanted = select(_p.id).where(_p.name == name, _p.closed_at.is_not(None))
+            return (await sql_of(tx).execute(wanted)).scalar_one_or_none() is not None
+
+        return await self._database.read(read)
+
+    async def shut_out(self, person: StoredPerson, *, actor: str, now: datetime) -> None:
+        """Keep an account closed from the beginning, of somebody whom the provider knows."""
+
+        async def write(tx: Transaction) -> None:
+            sql = sql_of(tx)
+            known = (await sql.execute(select(_p.id).where(_p.name == person.name))).first()
+            if known is None:
+                await sql.execute(
+                    insert(people).values(
+                        id=person.id,
+                        name=person.name,
+                        roles=list(person.roles),
+                        agencies=list(person.agencies),
+                        created_at=now,
+                        closed_at=now,
+                    )
+                )
+                await _log(tx, "closed", person, actor, now)
+
+        await self._database.write(write)
+
     async def rotate(
         self, person: StoredPerson, token: PersonToken, old_end_at: datetime, *, actor: str
     ) -> None:

@@ -110,7 +110,7 @@ class PeopleGate:
         if isinstance(person, NoPerson):
             log.warning("oidc.nobody-here", why=person.why)
             return NoPerson("no-role")
-        return person
+        return NoPerson("closed") if await self._store.is_closed(person.name) else person
 
     def _remember(self, digest: str) -> None:
         if digest not in self._known and len(self._known) >= MOST_KNOWN:
@@ -120,7 +120,7 @@ class PeopleGate:
 
 def _short(why: str) -> str:
     """A label of the metric: one of few words."""
-    return why if why in ("unknown-token", "not-believed", "no-role") else "other"
+    return why if why in ("unknown-token", "not-believed", "no-role", "closed") else "other"
 
 
 def person_of(stored: StoredPerson) -> Person:

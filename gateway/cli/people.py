@@ -14,7 +14,7 @@ import click
 from adapters.database import PeopleStore, PersonNameTaken, PersonToken, StoredPerson
 from gateway import clock
 from gateway.access.gate import TOKEN_PREFIX, digest_of
-from gateway.access.people import PersonRole
+from gateway.access.people import PROVIDER_PREFIX, PersonRole
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import Failure, refuse
 from gateway.cli.output import print_json, print_table, say, show
@@ -176,10 +176,17 @@ async def list_(state: State, as_json: bool) -> None:
 @operator_option
 @pass_state
 async def close(state: State, name: str, as_json: bool, operator: str) -> None:
-    """Close the account of NAME for ever; its tokens are refused from this moment."""
+    """Close the account of NAME for ever; its tokens are refused from this moment.
+
+    NAME is oidc:… as the event log has it for somebody who comes with tokens of the provider.
+    """
     async with open_session(state.settings) as session:
         store, now = PeopleStore(session.database), clock.now()
-        person = await _known(store, name)
+        person = await _find(store, name)
+        if person is None and name.startswith(PROVIDER_PREFIX) and tidy_name(name) == name:
+            person = StoredPerson(clock.new_id(), name, (), (), now)
+            await store.shut_out(person, actor=f"operator:{operator}", now=now)
+        person = person or await _known(store, name)
         changed = person.closed_at is None
         await store.close(person, actor=f"operator:{operator}", now=now)
     if as_json:
@@ -217,9 +224,14 @@ async def rotate(
     _tell(person, secret, token, as_json)
 
 
-async def _known(store: PeopleStore, name: str) -> StoredPerson:
+async def _find(store: PeopleStore, name: str) -> StoredPerson | None:
     wanted = tidy_name(name) or name
-    for person, _ in await store.all():
-        if person.name == wanted:
-            return person
-    raise Failure(f"There is no account {name!r}. See: lienthong people list")
+    accounts = (person for person, _ in await store.all())
+    return next((person for person in accounts if person.name == wanted), None)
+
+
+async def _known(store: PeopleStore, name: str) -> StoredPerson:
+    person = await _find(store, name)
+    if person is None:
+        raise Failure(f"There is no account {name!r}. See: lienthong people list")
+    return person

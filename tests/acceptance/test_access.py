@@ -263,6 +263,10 @@ def test_people_of_the_provider_come_with_its_tokens(town: Town) -> None:
     town.offered("nghe_an", answer.json["id"])
     assert town.ask(clerk, path).body == content
     assert town.ask(auditor, path).status == 403
+    gone = login.token(**roles("lienthong-auditor", sub="tran-van-binh"))
+    assert town.ask(gone, "/v1/admin/me").status == 200
+    assert town.people("close", "oidc:tran-van-binh")["closed"]
+    assert town.ask(gone, "/v1/admin/me").status == 401
     nobody = {
         "no role": login.token(**roles("user")),
         "clerk of nothing": login.token(**roles("lienthong-clerk")),

@@ -60,6 +60,21 @@ async def test_an_account_lives_until_it_is_closed(database: SqlDatabase) -> Non
     ]
 
 
+async def test_somebody_of_the_provider_can_be_shut_out(database: SqlDatabase) -> None:
+    """Closed from the beginning, once, with a line in the log; nobody else is touched."""
+    store = PeopleStore(database)
+    for _ in range(2):
+        binh = StoredPerson(new_id(), "oidc:binh", (), (), NOW)
+        await store.shut_out(binh, actor="operator:an", now=NOW)
+    assert await store.is_closed("oidc:binh") and not await store.is_closed("oidc:lan")
+    await store.add(LAN, token(LAN, "a" * 64), actor="operator:an")
+    assert not await store.is_closed("lan")
+    assert await types(database) == [
+        ("person.closed", "operator:an"),
+        ("person.added", "operator:an"),
+    ]
+
+
 CODES = (
     "H41",
     "H41.13",
