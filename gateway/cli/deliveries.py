@@ -37,10 +37,12 @@ def dead_letters(session: Session) -> DeadLetters:
     # Imported here: looking at deliveries needs none of the service's parts.
     from gateway.app import make_reports
     from gateway.payload_stores import open_payloads
+    from gateway.signing_key import open_signer
     from routing.lanes import FairClock
 
     payloads = open_payloads(session.settings)
-    reports = make_reports(session.settings, payloads, FairClock())
+    signer = open_signer(session.settings) if session.settings.signing_key else None
+    reports = make_reports(session.settings, payloads, FairClock(), signer)
     return DeadLetters(session.database, reports)
 
 
