@@ -125,7 +125,12 @@ class GatewayReports:
         been dissolved), so above `TOLD_ONE_BY_ONE` copies a single 02 names the codes; each copy
         still has its outcome and its reason, which the sender's answer and listings show.
         """
-        unreached = [(row, row.reason) for row in deliveries if row.reason is not None]
+        # A copy that is held has a reason as well, and goes on later.
+        unreached = [
+            (row, row.reason)
+            for row in deliveries
+            if row.state is TransportState.RETURNED and row.reason is not None
+        ]
         if len(unreached) > TOLD_ONE_BY_ONE:
             first = unreached[0][0]
             sentence = _very_many([row.recipient_organ_id for row, _ in unreached])
