@@ -45,7 +45,8 @@ from gateway.revocation import Revocation
 from gateway.runtime import Roles
 from gateway.sealing import Sealer
 from gateway.services import Services, Turnstile, read_limits
-from gateway.settings import Role, Settings, problems_between
+from gateway.settings import Role, Settings
+from gateway.settings_loading import problems_between
 from gateway.signing_key import open_signer
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters

@@ -23,7 +23,8 @@ from gateway.cli.failures import REFUSED, causes
 from gateway.cli.output import print_json, show, size_text
 from gateway.payload_stores import s3_options
 from gateway.private_files import open_to_others
-from gateway.settings import MIB, ROLES, Settings, example_toml, load_settings, problems_between
+from gateway.settings import MIB, ROLES, Settings
+from gateway.settings_loading import example_toml, load_settings, problems_between
 
 #: Seconds that one look may take.
 PATIENCE = 20.0
@@ -72,7 +73,7 @@ async def check(state: State, as_json: bool) -> None:
 
 async def look_at_all(file: Path | None) -> list[Look]:
     """Everything, one after the other; without settings nothing else can be looked at."""
-    from gateway.settings import SettingsProblem
+    from gateway.settings_loading import SettingsProblem
 
     try:
         settings = load_settings(file)

@@ -35,7 +35,7 @@ class State:
     def settings(self) -> Settings:
         """The settings; raises `SettingsProblem`."""
         if self._settings is None:
-            from gateway.settings import load_settings
+            from gateway.settings_loading import load_settings
 
             self._settings = load_settings(self.config)
         return self._settings

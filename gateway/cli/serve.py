@@ -8,7 +8,8 @@ import click
 
 from gateway.cli.context import State, pass_state
 from gateway.cli.failures import wrong_use
-from gateway.settings import ROLES, Role, problems_between
+from gateway.settings import ROLES, Role
+from gateway.settings_loading import problems_between
 
 
 def _roles(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> list[Role]:

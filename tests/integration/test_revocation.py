@@ -16,7 +16,8 @@ from envelopes.check import examine
 from envelopes.signature_facts import Reason, SignatureFacts, SignatureOutcome
 from gateway.observability import Metrics
 from gateway.revocation import Revocation
-from gateway.settings import Settings, problems_between
+from gateway.settings import Settings
+from gateway.settings_loading import problems_between
 from tests.support import pdf_signing as pdfs
 from tests.support.make_corpus import File
 from tests.support.make_rule_corpus import sound

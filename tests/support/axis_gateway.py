@@ -16,7 +16,8 @@ from adapters.vxp_client import AxisAnswer, VxpClient
 from gateway import hand_over, intakes
 from gateway.app import run_service
 from gateway.axis import poller, taking
-from gateway.settings import ROLES, load_settings
+from gateway.settings import ROLES
+from gateway.settings_loading import load_settings
 from tests.support.mutants import crash, crash_after_commit
 
 #: Settings that do the same.

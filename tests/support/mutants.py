@@ -22,7 +22,8 @@ from adapters.database.postgresql import PostgresqlDatabase
 from adapters.database.sqlite import SqliteDatabase
 from adapters.database.transaction import SqlTransaction
 from gateway.app import run_service
-from gateway.settings import ROLES, load_settings
+from gateway.settings import ROLES
+from gateway.settings_loading import load_settings
 from routing.accept import Accept
 from routing.ports import Doorbell, PublishOutcome
 from routing.relay import relay_once

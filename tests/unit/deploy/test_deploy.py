@@ -21,7 +21,8 @@ from prometheus_client import CollectorRegistry
 
 from gateway.cli.root import cli
 from gateway.observability import Metrics
-from gateway.settings import ROLES, Settings, example_toml
+from gateway.settings import ROLES, Settings
+from gateway.settings_loading import example_toml
 from routing.lanes import Lane
 from routing.states import TransportState
 
@@ -227,7 +228,7 @@ def test_the_compose_settings_are_accepted(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With passwords filled in, the settings are right one by one and together."""
-    from gateway.settings import load_settings, problems_between
+    from gateway.settings_loading import load_settings, problems_between
 
     for name in _known_settings():
         monkeypatch.delenv(name, raising=False)

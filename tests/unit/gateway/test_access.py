@@ -21,7 +21,8 @@ from gateway.access.failures import (
 from gateway.access.people import NoPerson, Person, PersonRole, Right, person_of_claims
 from gateway.admission import Admission, Turned
 from gateway.observability import clean_value
-from gateway.settings import Settings, problems_between
+from gateway.settings import Settings
+from gateway.settings_loading import problems_between
 from identifiers.agency import Agency
 from identifiers.organ_id import OrganId
 from routing.connection_options import ConnectionOptions

@@ -12,7 +12,8 @@ import pytest
 from gateway.cli.failures import FAULT, REFUSED, UNAVAILABLE, WRONG_USE, causes, failure_of
 from gateway.cli.output import visible
 from gateway.cli.root import COMMANDS, cli
-from gateway.settings import Settings, load_settings
+from gateway.settings import Settings
+from gateway.settings_loading import load_settings
 from tests.unit.gateway.cli_runner import Lienthong
 
 

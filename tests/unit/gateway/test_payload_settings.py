@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gateway.payload_stores import s3_options
-from gateway.settings import ROLES, Settings, SettingsProblem, load_settings, problems_between
+from gateway.settings import ROLES, Settings
+from gateway.settings_loading import SettingsProblem, load_settings, problems_between
 from tests.support.s3_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from tests.support.servers import free_port
 from tests.unit.gateway.cli_runner import Lienthong, lienthong
