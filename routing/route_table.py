@@ -20,6 +20,10 @@ from identifiers.organ_id import MalformedOrganId, OrganId
 from identifiers.resolution import ResolutionKind
 
 
+#: Routes that one table remembers; strangers may ask for any code.
+MOST_REMEMBERED = 20_000
+
+
 class ConnectionStatus(StrEnum):
     """Whether a connection takes part in traffic."""
 
@@ -132,6 +136,8 @@ class RouteTable:
             for organ_id in connection.agencies
         }
         self._tokens = {token.sha256: token for token in data.tokens}
+        #: Answers given before: a table never changes, a changed registry makes another.
+        self._routes: dict[tuple[str, date], Route] = {}
         self._default = next(
             (one for one in data.connections if one.settings.get("default_route")), None
         )
@@ -184,6 +190,14 @@ class RouteTable:
 
     def route(self, text: str, on: date) -> Route:
         """Where a package for the agency of this code goes on this day."""
+        known = self._routes.get((text, on))
+        if known is None:
+            if len(self._routes) >= MOST_REMEMBERED:
+                self._routes.clear()
+            known = self._routes[text, on] = self._find(text, on)
+        return known
+
+    def _find(self, text: str, on: date) -> Route:
         organ_id = OrganId.parse(text)
         if isinstance(organ_id, MalformedOrganId):
             return Route(RouteKind.MALFORMED_CODE, text, organ_id.reason)
