@@ -19,7 +19,6 @@ from identifiers.directory import Directory
 from identifiers.organ_id import MalformedOrganId, OrganId
 from identifiers.resolution import ResolutionKind
 
-
 #: Routes that one table remembers; strangers may ask for any code.
 MOST_REMEMBERED = 20_000
 
