@@ -25,6 +25,8 @@ MAX_TEXT = 1000
 XML = -1
 #: Said once, when a process is there and has loaded what it needs.
 READY = -3
+#: How a process ends when its memory did not suffice.
+EXIT_MEMORY = 77
 #: Said once all files lie open: from then on each answer is one file's work.
 OPENED = -2
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.signatures.jobs import Job, answer_length, packed
-from adapters.signatures.worker import EXIT_MEMORY
+from adapters.signatures.jobs import EXIT_MEMORY, Job, answer_length, packed
 from envelopes.signature_facts import Reason
 
 #: Seconds that a process may take to load what it needs.

@@ -21,7 +21,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from adapters.signatures.jobs import OPENED, READY, XML, Job, Setup, read_request, write_answer
+from adapters.signatures.jobs import (
+    EXIT_MEMORY,
+    OPENED,
+    READY,
+    XML,
+    Job,
+    Setup,
+    read_request,
+    write_answer,
+)
 from adapters.signatures.pdf import PdfCheck, check_pdf
 from adapters.signatures.xml import check_xml
 from adapters.trust.judge import Judge
@@ -162,9 +171,6 @@ def main() -> None:
                 os._exit(EXIT_MEMORY)
             signal.alarm(0)
 
-
-#: How the process ends when its memory did not suffice.
-EXIT_MEMORY = 77
 
 if __name__ == "__main__":
     main()
