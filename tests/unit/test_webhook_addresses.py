@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from adapters.webhook import AddressInfo, WebhookSender
+from adapters.dialling import AddressInfo
+from adapters.webhook import WebhookSender
 from adapters.webhook_addresses import (
     Allowed,
     Blocked,

@@ -121,13 +121,16 @@ def test_a_package_without_a_signature_and_a_placeholder_are_told_apart() -> Non
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_no_changed_byte_goes_unnoticed(data: st.DataObject) -> None:
-    """Whatever one byte is changed to: the package is not valid, or reads as it did before."""
+    """Whatever one byte is changed to: not valid, not readable, or read as it was before.
+
+    The XML declaration is no part of what is signed; an encoding that does not exist is refused.
+    """
     package = bytearray(sign(good_bytes("file-plain-pdf"), pki().agency))
     before = read_package([bytes(package)]).package
     at = data.draw(st.integers(0, len(package) - 1))
     package[at] = data.draw(st.integers(0, 255))
     if _check(bytes(package)).outcome is VALID:
-        assert read_package([bytes(package)]).package == before
+        assert read_package([bytes(package)]).package in (None, before)
 
 
 @given(st.binary(max_size=200).map(base64.encodebytes), st.lists(st.integers(1, 40), min_size=1))
