@@ -30,7 +30,7 @@ serve: setup  ## the service on the embedded default, http://127.0.0.1:8080
 
 test: setup  ## all tests, on real servers that the tests start themselves
 	tests/support/install_servers.sh
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --max-worker-restart 0 --ignore tests/faults $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
 
 # atheris has wheels for Linux alone, so it is in no lock of the project.

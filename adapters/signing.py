@@ -117,13 +117,18 @@ class TokenKey:
         return f"TokenKey({self.library}, {self.token!r}, {self.label!r})"
 
 
+#: The libraries of tokens are not to be relied on with several threads, whichever their sessions:
+#: two keys at work at once end some of them, and the process with them.
+_TOKENS = threading.Lock()
+
+
 class Pkcs11Key:
     """A key inside a PKCS#11 token. A session that broke is opened anew, once per signature."""
 
     def __init__(self, place: TokenKey, chain: tuple[x509.Certificate, ...] = ()) -> None:
         """Open the token. `chain`: authorities' certificates to go along. Raises SigningProblem."""
         self._place = place
-        self._lock = threading.Lock()
+        self._lock = _TOKENS
         self._session: Any = None
         own = self._working(self._certificate)
         self._type = _kind(own)
