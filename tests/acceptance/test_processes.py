@@ -64,7 +64,9 @@ def test_an_urgent_letter_overtakes(ministry: Ministry) -> None:
     with suspended(ministry, "quang_nam"):
         ordinary = [ministry.send(QUANG_NAM)[1].json["id"] for _ in range(30)]
         urgent = ministry.send(QUANG_NAM, priority=3)[1].json["id"]
+    # The lanes are queues of their own: both are waited for, the order is what the list says.
     ministry.offered("quang_nam", ordinary[-1])
+    ministry.offered("quang_nam", urgent)
     lines = ministry.quang_nam.waiting()
     assert [line["packageId"] for line in lines] == [urgent, *ordinary]
     assert lines[0]["lane"] == "urgent"
