@@ -55,7 +55,8 @@ def test_two_gateways_of_which_one_is_always_killed(
     production: Site, postgres_server: Postgres, seed: int, show: Show
 ) -> None:
     """Two processes share database and broker; six times one of them dies, the other goes on."""
-    kills, history, count = 6, History(), 300
+    # Enough that the other one is still at work when the sixth start is over.
+    kills, history, count = 6, History(), 1000
     pair = [production.gateway(**QUICK).start() for _ in range(2)]
     work = Workload(production, pair, history, count)
     with work.running():
