@@ -7,21 +7,11 @@ happens; its data lie in a temporary folder.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
-import signal
-import socket
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import click
 
 from envelopes.compose import compose_bytes
 from envelopes.model import (
@@ -37,19 +27,21 @@ from envelopes.model import (
     TraceHeader,
 )
 from gateway import clock
-from gateway.cli.failures import FAULT, GOOD, REFUSED, causes
-from gateway.cli.output import visible
 from gateway.cli.registration import NotAdded, add_connection
-from gateway.cli.remote import problem_lines
 from gateway.cli.session import open_session
-from gateway.cli.trace import find_story
 from gateway.client import Content, GatewayClient, Problem, open_client
+from gateway.demo_stage import (
+    DemoFailed,
+    Demonstration,
+    good,
+    inbox,
+    service,
+    settings_in,
+    text_of,
+    until_ready,
+)
 from gateway.settings import Settings
-from gateway.story import Story
 
-#: Seconds until the service must answer, and until it must have ended.
-START_SECONDS = 30.0
-STOP_SECONDS = 10.0
 #: Seconds that a package may take from one agency to the other.
 TRANSFER_SECONDS = 10
 
@@ -57,10 +49,6 @@ SENDER = Party("H41", "Ủy ban nhân dân tỉnh Nghệ An", email="vanthu@nghe
 WORKER = Party("H41.13", "Sở Nội vụ tỉnh Nghệ An")
 REFUSER = Party("G22", "Văn phòng Chính phủ")
 REASON = "Gửi nhầm cơ quan: việc này thuộc Bộ Nội vụ"
-
-
-class DemoFailed(Exception):
-    """A step did not do what it should; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,53 +62,19 @@ class _Partner:
 
 def run_demo(language: str = "en", *, verbose: bool = False) -> int:
     """Run it; the exit code. Prints a line for every step."""
-    try:
-        asyncio.run(_Demo(language, verbose).run())
-    except DemoFailed as error:
-        click.echo(f"The demonstration stopped: {error}", err=True)
-        return REFUSED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("Stopped.", err=True)
-        return 130
-    except OSError as error:
-        click.echo(f"The demonstration cannot run here: {causes(error)}", err=True)
-        return FAULT
-    return GOOD
+    return _Demo(language, verbose=verbose).perform()
 
 
-class _Demo:
-    """The steps, in order."""
+class _Demo(Demonstration):
+    """The road of one document."""
 
-    def __init__(self, language: str, verbose: bool) -> None:
-        self._language = language
-        self._verbose = verbose
-        self._count = 0
-
-    def _step(self, what: str, command: str = "") -> None:
-        self._count += 1
-        click.echo(visible(f"{self._count:2}. {what}"))
-        if command:
-            click.echo(visible(f"      $ lienthong {command}"))
-
-    async def run(self) -> None:
-        """All of it, in a temporary folder."""
-        running = asyncio.current_task()
-        if running is not None:
-            # A plain kill must not leave the service behind.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-        with tempfile.TemporaryDirectory(prefix="lienthong-demo-") as name:
-            folder = Path(name)
-            port = free_port()
-            # Defaults alone: what this shell is set up for must not be touched.
-            settings = Settings.model_construct(
-                data_dir=folder / "data", listen=f"127.0.0.1:{port}"
-            )
-            url = f"http://{settings.listen}"
-            async with service(settings, folder), open_client(url, "") as probe:
-                await until_ready(probe, folder)
-                self._step(f"The service runs at {url} on SQLite, in {folder}.", "serve")
-                await self._road(settings, url)
-        click.echo("Done: the service is stopped, the folder is removed.")
+    async def _play(self, folder: Path) -> None:
+        settings = settings_in(folder)
+        url = f"http://{settings.listen}"
+        async with service(settings, folder), open_client(url, "") as probe:
+            await until_ready(probe, folder)
+            self._step(f"The service runs at {url} on SQLite, in {folder}.", "serve")
+            await self._road(settings, url)
 
     async def _road(self, settings: Settings, url: str) -> None:
         tokens = [
@@ -174,11 +128,11 @@ class _Demo:
             else:
                 await self._report(partner, delivery, "02", "refused", REASON)
         await self._read_reports(sender, 4)
-        await self._tell(settings, sent["documentId"])
+        await self._tell(settings, sent["documentId"], "What happened, from the event log:")
 
     async def _receive(self, partner: _Partner, digest: str) -> str:
         """List, fetch, compare, confirm; the delivery's id."""
-        item = (await inbox(partner.client, 1))[0]
+        item = (await inbox(partner.client, 1, TRANSFER_SECONDS))[0]
         name = partner.party.organ_name
         self._step(f"{name} finds it in its inbox: «{item['subject']}».", "inbox --wait 10")
         received = bytearray()
@@ -210,7 +164,7 @@ class _Demo:
         )
 
     async def _read_reports(self, sender: _Partner, count: int) -> None:
-        items = await inbox(sender.client, count)
+        items = await inbox(sender.client, count, TRANSFER_SECONDS)
         for item in items:
             got = await sender.client.fetch(item["id"], lambda block: None)
             if isinstance(got, Problem):
@@ -220,100 +174,6 @@ class _Demo:
                 f"{SENDER.organ_name} fetches status {item['meaning']} of {item['senderName']}.",
                 f"fetch {item['id']} -o status.edxml && lienthong confirm {item['id']}",
             )
-
-    async def _tell(self, settings: Settings, document_id: str) -> None:
-        async with open_session(settings) as session:
-            story = await find_story(session, document_id)
-        if not isinstance(story, Story):
-            raise DemoFailed(f"document {document_id} cannot be traced")
-        self._step("What happened, from the event log:", f'trace "{document_id}"')
-        for line in story.text(self._language, technical=self._verbose):
-            click.echo(visible(f"      {line}".rstrip()))
-
-
-async def inbox(client: GatewayClient, count: int) -> list[dict[str, Any]]:
-    """What waits, once it is `count` packages."""
-    deadline = asyncio.get_running_loop().time() + TRANSFER_SECONDS
-    while True:
-        items: list[dict[str, Any]] = good(await client.inbox(wait=TRANSFER_SECONDS))["items"]
-        if len(items) >= count:
-            return items
-        if asyncio.get_running_loop().time() > deadline:
-            raise DemoFailed(f"{len(items)} of {count} packages came")
-        await asyncio.sleep(0.05)
-
-
-def good(answer: dict[str, Any] | Problem) -> dict[str, Any]:
-    """The answer; raises `DemoFailed` for a problem."""
-    if isinstance(answer, Problem):
-        raise DemoFailed(text_of(answer))
-    return answer
-
-
-def text_of(problem: Problem) -> str:
-    """A problem in words."""
-    return "\n".join(problem_lines(problem, None))
-
-
-# --- the service as a child process ---------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@asynccontextmanager
-async def service(settings: Settings, folder: Path) -> AsyncIterator[None]:
-    """The service with these settings and no others; ended with the block."""
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("LIENTHONG_")},
-        "LIENTHONG_DATA_DIR": str(settings.data_dir),
-        "LIENTHONG_LISTEN": settings.listen,
-        "LIENTHONG_MIN_FREE_MIB": "0",
-        "LIENTHONG_LOG_FORMAT": "console",
-    }
-    with (folder / "service.log").open("wb") as log:
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.cli",
-            "serve",
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            # Ctrl-C is for us: we end the child ourselves.
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            await _end(child)
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    if child.returncode is not None:
-        return
-    child.terminate()
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await child.wait()
-    except (TimeoutError, asyncio.CancelledError):
-        child.kill()
-        await child.wait()
-
-
-async def until_ready(probe: GatewayClient, folder: Path) -> None:
-    """Wait until the service is ready; raises `DemoFailed` with its log."""
-    deadline = asyncio.get_running_loop().time() + START_SECONDS
-    while not await probe.ready():
-        if asyncio.get_running_loop().time() > deadline:
-            log = await asyncio.to_thread((folder / "service.log").read_text, "utf-8", "replace")
-            raise DemoFailed(f"the service did not start:\n{log[-3000:]}")
-        await asyncio.sleep(0.05)
 
 
 # --- the sample -----------------------------------------------------------------------------------

@@ -7,30 +7,29 @@ axis is stopped and started again. Both are child processes that end with the de
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import signal
-import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import click
 
 from envelopes.model import Party
 from gateway import clock
 from gateway.axis.synchronise import NoDirectory, apply_diff, directory_diff
 from gateway.cli.axis import axis_client
-from gateway.cli.failures import FAULT, GOOD, REFUSED, causes
-from gateway.cli.output import visible
 from gateway.cli.registration import NewConnection, NotAdded, add_connection
 from gateway.cli.session import open_session
-from gateway.cli.trace import find_story
 from gateway.client import GatewayClient, Problem, open_client
-from gateway.demo import DemoFailed, free_port, good, sample_package, service, until_ready
+from gateway.demo import sample_package
+from gateway.demo_stage import (
+    DemoFailed,
+    Demonstration,
+    good,
+    inbox,
+    service,
+    settings_in,
+    until_ready,
+)
 from gateway.settings import Settings
-from gateway.story import Story
 
 PROVINCE = Party("H41", "Ủy ban nhân dân tỉnh Nghệ An")
 MINISTRY = Party("G22", "Văn phòng Chính phủ")
@@ -56,48 +55,22 @@ class _Gateway:
 
 def run_demo_axis(language: str = "en", *, verbose: bool = False) -> int:
     """Run it; the exit code. Prints a line for every step."""
-    try:
-        asyncio.run(_Demo(language, verbose).run())
-    except DemoFailed as error:
-        click.echo(f"The demonstration stopped: {error}", err=True)
-        return REFUSED
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        click.echo("Stopped.", err=True)
-        return 130
-    except OSError as error:
-        click.echo(f"The demonstration cannot run here: {causes(error)}", err=True)
-        return FAULT
-    return GOOD
+    return _Demo(language, verbose=verbose).perform()
 
 
-class _Demo:
-    """The steps, in order."""
+class _Demo(Demonstration):
+    """There and back through an axis, which is away in between."""
 
-    def __init__(self, language: str, verbose: bool) -> None:
-        self._language = language
-        self._verbose = verbose
-        self._count = 0
+    prefix = "lienthong-demo-axis-"
+    done = "Done: both services are stopped, the folder is removed."
 
-    def _step(self, what: str, command: str = "") -> None:
-        self._count += 1
-        click.echo(visible(f"{self._count:2}. {what}"))
-        if command:
-            click.echo(visible(f"      $ lienthong {command}"))
-
-    async def run(self) -> None:
-        """All of it, in a temporary folder."""
-        running = asyncio.current_task()
-        if running is not None:
-            # A plain kill must not leave the services behind.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-        with tempfile.TemporaryDirectory(prefix="lienthong-demo-axis-") as name:
-            axis, province = (_gateway(Path(name), who) for who in ("axis", "province"))
-            try:
-                await self._road(axis, province)
-            finally:
-                await province.running.aclose()
-                await axis.running.aclose()
-        click.echo("Done: both services are stopped, the folder is removed.")
+    async def _play(self, folder: Path) -> None:
+        axis, province = (_gateway(folder, who) for who in ("axis", "province"))
+        try:
+            await self._road(axis, province)
+        finally:
+            await province.running.aclose()
+            await axis.running.aclose()
 
     async def _road(self, axis: _Gateway, province: _Gateway) -> None:
         await self._start(axis, "The national axis, played by a gateway,")
@@ -122,7 +95,9 @@ class _Demo:
         ):
             document_id = await self._there_and_back(sender, receiver)
             await self._without_the_axis(axis, sender, receiver)
-            await self._tell(province, document_id)
+            await self._tell(
+                province.settings, document_id, "What the province's gateway tells of it:"
+            )
 
     async def _start(self, gateway: _Gateway, who: str) -> None:
         await _run(gateway)
@@ -189,7 +164,7 @@ class _Demo:
                 f"{MINISTRY.organ_name} reports {code} ({words}) at the axis.",
                 f"report {delivery} --status {code}",
             )
-        for item in await _waiting(sender, 2):
+        for item in await inbox(sender, 2, PATIENCE):
             got = await sender.fetch(item["id"], lambda block: None)
             if isinstance(got, Problem):
                 raise DemoFailed(got.detail)
@@ -211,7 +186,7 @@ class _Demo:
 
     async def _fetch(self, client: GatewayClient, party: Party, package: bytes) -> str:
         """List, fetch, compare, confirm; the delivery's id."""
-        item = (await _waiting(client, 1))[0]
+        item = (await inbox(client, 1, PATIENCE))[0]
         received = bytearray()
         got = await client.fetch(item["id"], received.extend)
         if isinstance(got, Problem):
@@ -227,22 +202,12 @@ class _Demo:
         )
         return str(item["id"])
 
-    async def _tell(self, province: _Gateway, document_id: str) -> None:
-        async with open_session(province.settings) as session:
-            story = await find_story(session, document_id)
-        if not isinstance(story, Story):
-            raise DemoFailed(f"document {document_id} cannot be traced")
-        self._step("What the province's gateway tells of it:", f'trace "{document_id}"')
-        for line in story.text(self._language, technical=self._verbose):
-            click.echo(visible(f"      {line}".rstrip()))
-
 
 def _gateway(folder: Path, name: str) -> _Gateway:
-    """A gateway of these settings and no others: what the shell is set up for is not touched."""
+    """A gateway in a folder of its own; nothing runs yet."""
     mine = folder / name
     mine.mkdir()
-    settings = Settings.model_construct(data_dir=mine / "data", listen=f"127.0.0.1:{free_port()}")
-    return _Gateway(name, mine, settings, AsyncExitStack())
+    return _Gateway(name, mine, settings_in(mine), AsyncExitStack())
 
 
 async def _run(gateway: _Gateway) -> None:
@@ -251,15 +216,3 @@ async def _run(gateway: _Gateway) -> None:
     await stack.enter_async_context(service(gateway.settings, gateway.folder))
     probe = await stack.enter_async_context(open_client(gateway.url, ""))
     await until_ready(probe, gateway.folder)
-
-
-async def _waiting(client: GatewayClient, count: int) -> list[dict[str, Any]]:
-    """What waits, once it is `count` packages."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while True:
-        items: list[dict[str, Any]] = good(await client.inbox(wait=5))["items"]
-        if len(items) >= count:
-            return items
-        if asyncio.get_running_loop().time() > deadline:
-            raise DemoFailed(f"{len(items)} of {count} packages came in {PATIENCE:g} s")
-        await asyncio.sleep(0.05)
