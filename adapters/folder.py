@@ -15,9 +15,9 @@ a thread. They raise OSError when the folder cannot be used.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +27,8 @@ SUBFOLDERS = ("drop", "accepted", "refused", "delivery", ".taking", ".writing", 
 #: Endings of files that are taken; everything else is left alone.
 ENDINGS = (".edxml", ".xml")
 BLOCK = 256 * 1024
+#: What file systems without hard links say.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -56,19 +58,22 @@ class PartnerFolder:
     def dropped(self) -> list[Dropped]:
         """Files that could be taken, oldest first; links, folders and hidden files are not."""
         found = []
-        with os.scandir(self.root / "drop") as entries:
-            for entry in entries:
-                ending = os.path.splitext(entry.name)[1].lower()
-                if entry.name.startswith((".", "~")) or ending not in ENDINGS:
-                    continue
-                about = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode):
-                    found.append(_seen(entry.name, about))
+        for name, about in _files_in(self.root / "drop"):
+            ending = os.path.splitext(name)[1].lower()
+            if not name.startswith((".", "~")) and ending in ENDINGS:
+                found.append(_seen(name, about))
         return sorted(found, key=lambda one: (one.modified_ns, one.name))
 
     def take(self, dropped: Dropped) -> Path | None:
-        """Move a dropped file out of the agency's sight; None when it changed or is gone."""
+        """Move a dropped file out of the agency's sight.
+
+        None when it changed or is gone, and while an earlier file of its name is being taken: old
+        systems use names again, and renaming would replace the earlier one. Nothing comes between
+        the look and the renaming, because one process at a time takes from a folder.
+        """
         source, target = self.root / "drop" / dropped.name, self._taking(dropped.name)
+        if os.path.lexists(target):
+            return None
         try:
             if _seen(dropped.name, os.lstat(source)) != dropped:
                 return None
@@ -78,7 +83,7 @@ class PartnerFolder:
         return target
 
     def taken(self) -> list[Path]:
-        """Files that were being taken when a process died."""
+        """Files that were being taken when a process died, or that wait to be handed in again."""
         return sorted(path for path in (self.root / ".taking").iterdir() if path.is_file())
 
     def is_unchanged(self, path: Path, dropped: Dropped) -> bool:
@@ -89,9 +94,26 @@ class PartnerFolder:
         """A taken file as it is now."""
         return _seen(path.name, os.lstat(path))
 
-    def give_back(self, path: Path) -> None:
-        """Put a taken file where it was dropped: it is looked at again later."""
-        os.rename(path, self.root / "drop" / path.name)
+    def give_back(self, path: Path) -> bool:
+        """Put a taken file where it was dropped: it is looked at again later.
+
+        False when a newer file of its name lies there; then it stays among those being taken.
+        """
+        target = self.root / "drop" / path.name
+        try:
+            # Unlike renaming, this replaces nothing.
+            os.link(path, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if os.path.lexists(target):
+                return False
+            os.rename(path, target)
+        else:
+            path.unlink()
+        return True
 
     def put_aside(self, path: Path, where: str, key: str, note: str, ending: str) -> Path:
         """Move a taken file to ``accepted`` or ``refused``, with a note beside it.
@@ -139,13 +161,25 @@ class PartnerFolder:
     def forget(self, before: datetime) -> int:
         """Remove accepted files and marks from before a time; how many."""
         count = 0
-        for name in ("accepted", ".given"):
-            with os.scandir(self.root / name) as entries:
-                for entry in entries:
-                    if entry.stat(follow_symlinks=False).st_mtime < before.timestamp():
-                        Path(entry.path).unlink(missing_ok=True)
-                        count += 1
+        for folder in (self.root / "accepted", self.root / ".given"):
+            for name, about in _files_in(folder):
+                if about.st_mtime < before.timestamp():
+                    (folder / name).unlink(missing_ok=True)
+                    count += 1
         return count
+
+
+def _files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Regular files directly in a folder; the agency may take some away meanwhile."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                if not entry.is_file(follow_symlinks=False):
+                    continue
+                about = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield entry.name, about
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

@@ -192,7 +192,8 @@ class FolderIntake:
     async def _round(self, stopping: asyncio.Event) -> None:
         await asyncio.to_thread(self._folder.prepare)
         for path in await asyncio.to_thread(self._folder.taken):
-            # Somebody died in the middle; handing the same bytes in again repeats the answer.
+            # Somebody died in the middle, or we could not take it in. Handing the same bytes in
+            # again repeats the answer.
             await self._hand_in(path, await asyncio.to_thread(self._folder.sighting, path))
         for dropped in self._settled(await asyncio.to_thread(self._folder.dropped)):
             if stopping.is_set():
@@ -224,7 +225,8 @@ class FolderIntake:
         if not await asyncio.to_thread(folder.is_unchanged, path, dropped):
             # A program held it open and went on writing: not what it meant to send.
             log.warning("folder.changed-while-taken", connection=name, file=path.name)
-            await asyncio.to_thread(folder.give_back, path)
+            if not await asyncio.to_thread(folder.give_back, path):
+                log.warning("folder.dropped-again", connection=name, file=path.name)
             return
         if isinstance(result, NotReceived) and result.fault in _OURS:
             log.warning("folder.not-received", connection=name, fault=result.fault.value)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,78 @@ def test_a_file_that_changed_since_it_was_seen_is_not_taken(folder: PartnerFolde
     (now,) = folder.dropped()
     assert folder.take(now) is not None and not path.exists()
     assert folder.take(now) is None
+
+
+def drop(folder: PartnerFolder, content: bytes) -> Path:
+    """What an agency's system does that uses one name for everything."""
+    path = folder.root / "drop" / "out.xml"
+    path.write_bytes(content)
+    return path
+
+
+def test_a_name_that_is_being_taken_is_not_taken_again(folder: PartnerFolder) -> None:
+    """The earlier file waits in `.taking` (the disk was full): the next one does not replace it."""
+    drop(folder, b"<first/>")
+    first = folder.take(*folder.dropped())
+    assert first is not None
+    second = drop(folder, b"<second/>")
+    assert folder.take(*folder.dropped()) is None
+    assert (first.read_bytes(), second.read_bytes()) == (b"<first/>", b"<second/>")
+    folder.put_aside(first, "accepted", "k1", "{}", ".json")
+    taken = folder.take(*folder.dropped())
+    assert taken is not None and taken.read_bytes() == b"<second/>"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_giving_back_replaces_nothing(
+    folder: PartnerFolder, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """A newer file of the name stays as it is, on file systems without hard links as well."""
+
+    def unsupported(*_: Any) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", unsupported)
+    drop(folder, b"<first/>")
+    first = folder.take(*folder.dropped())
+    assert first is not None
+    second = drop(folder, b"<second/>")
+    assert not folder.give_back(first)
+    assert (first.read_bytes(), second.read_bytes()) == (b"<first/>", b"<second/>")
+    assert folder.taken() == [first], "it is looked at in the next round"
+    second.unlink()
+    assert folder.give_back(first)
+    assert second.read_bytes() == b"<first/>" and not folder.taken()
+
+
+def test_what_the_agency_made_itself_stops_no_cleaning(folder: PartnerFolder) -> None:
+    """A folder in accepted/ stays; old files around it go."""
+    (folder.root / "accepted" / "2026").mkdir()
+    (folder.root / "accepted" / "old.edxml").write_bytes(b"<a/>")
+    assert folder.forget(datetime.max.replace(tzinfo=UTC)) == 1
+    assert [path.name for path in (folder.root / "accepted").iterdir()] == ["2026"]
+
+
+def test_a_file_that_goes_while_it_is_looked_at(
+    folder: PartnerFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agency tidies up between listing and looking: the others are seen and cleaned."""
+    for where in ("drop", "accepted"):
+        for name in ("gone.xml", "stays.xml"):
+            (folder.root / where / name).write_bytes(b"<a/>")
+    listing = os.scandir
+
+    def late(place: Path) -> Any:
+        with listing(place) as entries:
+            listed = list(entries)
+        (Path(place) / "gone.xml").unlink(missing_ok=True)
+        return contextlib.nullcontext(iter(listed))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", late)
+        assert [one.name for one in folder.dropped()] == ["stays.xml"]
+        assert folder.forget(datetime.max.replace(tzinfo=UTC)) == 1
 
 
 def test_files_of_one_name_are_kept_apart(folder: PartnerFolder) -> None:
