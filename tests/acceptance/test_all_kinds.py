@@ -14,10 +14,10 @@ import pytest
 from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
-from tests.support.amqp_software import Account, AmqpSoftware, add_partner, amqp_gateway, until
+from tests.support.amqp_software import Account, AmqpSoftware, add_partner, amqp_gateway
 from tests.support.packages import File
 from tests.support.push_receiver import push_receiver
-from tests.support.servers import RabbitMq, wait_until
+from tests.support.servers import RabbitMq, wait_until, wait_until_async
 from tests.support.service import open_site
 from tests.support.vxp_client import VxpClient
 
@@ -56,7 +56,9 @@ async def _through_amqp(
         for content in expected.values():
             answer = await asyncio.to_thread(sender.submit, content)
             assert answer.status == 202, answer
-        await until(lambda: len(software.packages) == len(expected), "packages in the queue", 60)
+        await wait_until_async(
+            lambda: len(software.packages) == len(expected), 60, "packages in the queue"
+        )
         got = {}
         for message in software.packages.values():
             content = message.body

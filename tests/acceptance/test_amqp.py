@@ -21,16 +21,16 @@ from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.amqp_software import (
+    DEADLINE,
     Account,
     AmqpSoftware,
     add_partner,
     amqp_gateway,
     command,
     signed_path,
-    until,
 )
 from tests.support.contract import validator
-from tests.support.servers import RabbitMq, wait_until
+from tests.support.servers import RabbitMq, wait_until, wait_until_async
 from tests.support.service import GatewayProcess, Site, open_site
 
 OFFICE = "000.00.00.G22"
@@ -66,12 +66,11 @@ class Place:
 
     async def until_state(self, delivery_id: str, wanted: str) -> None:
         """Wait for a state."""
-        for _ in range(600):
-            state = await self.state(delivery_id)
-            if state == wanted:
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"{delivery_id} is {state} and not {wanted}")
+
+        async def there() -> bool:
+            return await self.state(delivery_id) == wanted
+
+        await wait_until_async(there, 30, f"{delivery_id} to be {wanted}")
 
     def http(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         """A request without a token."""
@@ -349,7 +348,7 @@ async def test_a_crash_of_the_gateway_loses_no_message_and_doubles_no_package(
     letters = [place.letter(OFFICE, sender=QUANG_NAM) for _ in range(40)]
     async with AmqpSoftware(place.quang_nam) as software:
         sent = [await software.send(letter) for letter in letters]
-        await until(lambda: len(software.answers) >= 5, "the first answers")
+        await wait_until_async(lambda: len(software.answers) >= 5, DEADLINE, "the first answers")
         place.gateway.kill()
         assert len(software.answers) < len(letters), "killed too late to prove anything"
         place.gateway.start()
@@ -374,12 +373,11 @@ async def test_nothing_is_published_again_while_it_may_still_wait(place: Place) 
     inbox = f"{place.nghe_an.base}.inbox"
 
     async def tried(times: int) -> None:
-        for _ in range(400):
+        async def there() -> bool:
             row = await asyncio.to_thread(place.office.delivery, delivery["id"])
-            if row["attempts"] >= times and row["state"] == "unknown":
-                return
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"not tried {times} times: {row}")
+            return row["attempts"] >= times and row["state"] == "unknown"
+
+        await wait_until_async(there, 20, f"{times} tries")
 
     await tried(2)
     assert place.rabbitmq.queue_depths(vhost)[inbox] == 1
@@ -394,7 +392,9 @@ async def test_a_queue_that_is_gone_is_made_again_by_the_operator(place: Place) 
     place.rabbitmq.delete_queue(f"{place.nghe_an.base}.inbox", vhost)
     [delivery] = (await place.submit(place.letter()))["deliveries"]
     await place.until_state(delivery["id"], "queued")
-    await until(lambda: "returned: no queue behind" in place.gateway.log.read_text(), "the try")
+    await wait_until_async(
+        lambda: "returned: no queue behind" in place.gateway.log.read_text(), DEADLINE, "the try"
+    )
     _operate(place, "set", "QLVB Nghệ An")
     async with AmqpSoftware(place.nghe_an):
         await place.until_state(delivery["id"], "delivered")
@@ -415,13 +415,17 @@ async def test_a_suspended_partner_waits_and_its_addresses_are_good_for_nothing(
         status, body = place.http("PUT", path, b"<edXML/>")
         return (status, json.loads(body)["code"]) == (403, "connection-suspended")
 
-    await until(turned_away, "the suspension")
-    await until(lambda: "intake.stopped" in place.gateway.log.read_text()[told:], "the stop")
+    await wait_until_async(turned_away, DEADLINE, "the suspension")
+    await wait_until_async(
+        lambda: "intake.stopped" in place.gateway.log.read_text()[told:], DEADLINE, "the stop"
+    )
     async with AmqpSoftware(place.nghe_an) as software:
         sent = await software.send(letter)
         vhost = place.site.broker_url.rpartition("/")[2]
         depth = place.rabbitmq.queue_depths
-        await until(lambda: depth(vhost)[f"{place.nghe_an.base}.intake"] == 1, "the message waits")
+        await wait_until_async(
+            lambda: depth(vhost)[f"{place.nghe_an.base}.intake"] == 1, DEADLINE, "the message waits"
+        )
         assert sent not in software.answers
         await asyncio.to_thread(place.site.set_status, "QLVB Nghệ An", ConnectionStatus.ACTIVE)
         assert (await software.answer(sent))[0] == "accepted"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,11 +20,13 @@ import pytest
 
 from routing.webhook_signature import verify
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry, new_id
-from tests.acceptance.test_cli import COMMAND, PATIENCE
+from tests.acceptance.test_cli import PATIENCE
 from tests.support.agency_client import AgencyClient
-from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver, until
+from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver
+from tests.support.servers import wait_until_async
 from tests.support.servers.processes import clean_environment
-from tests.support.service import MODES, ROOT, Site, open_site
+from tests.support.servers.warm import run_program
+from tests.support.service import MODES, Site, open_site
 
 #: Short waits, so that a message is parked after three attempts in a second; a patience of one.
 WAITS = "0.2s 0.4s"
@@ -53,14 +54,8 @@ def calling(
 
 def command(site: Site, *arguments: str, code: int = 0) -> Any:
     """`lienthong callbacks … --json` as a process; the document that it prints."""
-    done = subprocess.run(
-        [*COMMAND, "callbacks", *arguments, "--json"],
-        cwd=ROOT,
-        env=clean_environment(**site.environment, LIENTHONG_CALLBACK_TIMEOUT_SECONDS=str(TIMEOUT)),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    env = clean_environment(**site.environment, LIENTHONG_CALLBACK_TIMEOUT_SECONDS=str(TIMEOUT))
+    done = run_program("callbacks", *arguments, "--json", env=env, timeout=PATIENCE)
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return json.loads(done.stdout)
 
@@ -106,7 +101,7 @@ class Subscription:
         """Everything came, and two tries ended with `outcome`, under the ids of two events."""
         count = sum(map(len, happened.values()))
         await self.there.until(count)
-        await until(self.all_delivered)
+        await wait_until_async(self.all_delivered, 20)
         self.check()
         for document_id, events in happened.items():
             seen = {
@@ -207,7 +202,7 @@ async def test_given_up_after_the_limit_and_sent_again_by_an_operator(calling: M
     async with subscribed(calling, 500, types="delivery.offered") as told:
         document_id = new_id()
         await asyncio.to_thread(live, calling, document_id)
-        await until(told.all_parked)
+        await wait_until_async(told.all_parked, 20)
         assert len(told.there.received) == ATTEMPTS
         (message,) = await told.log()
         assert (message["state"], message["lastError"]) == ("parked", "HTTP 500")
@@ -215,7 +210,7 @@ async def test_given_up_after_the_limit_and_sent_again_by_an_operator(calling: M
         told.there.script = [200]
         again = await told.run("replay", "--parked", "--endpoint", told.id)
         assert again == {"replayed": [message["message"]], "notReplayed": []}
-        await until(told.all_delivered)
+        await wait_until_async(told.all_delivered, 20)
         assert told.there.ids == [message["event"]]
         told.check()
 
@@ -235,11 +230,11 @@ async def test_a_killed_gateway_tells_what_it_had_not_told(patient: Ministry) ->
     async with subscribed(patient, 500, types="package.accepted") as told:
         await asyncio.to_thread(patient.send, NGHE_AN)
         # Killed earlier, the try would count as under way until its lease ends.
-        await until(told.first_try_noted)
+        await wait_until_async(told.first_try_noted, 20)
         patient.gateway.kill()
         told.there.script = [200]
         await asyncio.to_thread(patient.gateway.start)
-        await until(told.all_delivered)
+        await wait_until_async(told.all_delivered, 20)
         assert len(told.there.ids) == 1 and len(told.there.received) == 2
         told.check()
 

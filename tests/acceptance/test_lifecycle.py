@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +21,7 @@ from tests.support import packages
 from tests.support.agency_client import Answer
 from tests.support.servers import Postgres, wait_until
 from tests.support.servers.processes import clean_environment
+from tests.support.servers.warm import run_program
 from tests.support.service import ROOT
 
 HA_TINH = "H53.17"
@@ -141,19 +141,12 @@ def recall(ministry: Ministry, name: str, document_id: str, *recipients: str) ->
 
 def command(ministry: Ministry, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `lienthong` in the sender's shell, on the gateway's machine."""
-    return subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments],
-        cwd=ROOT,
-        env=clean_environment(
-            LIENTHONG_URL=ministry.gateway.url,
-            LIENTHONG_TOKEN=ministry.site.tokens["vpcp"],
-            **ministry.site.environment,
-        ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+    env = clean_environment(
+        LIENTHONG_URL=ministry.gateway.url,
+        LIENTHONG_TOKEN=ministry.site.tokens["vpcp"],
+        **ministry.site.environment,
     )
+    return run_program(*arguments, env=env)
 
 
 def limits(ministry: Ministry, name: str, delivery_id: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from tests.acceptance.test_cli import COMMAND, PATIENCE
 from tests.support import packages
 from tests.support.servers import free_port, wait_until
 from tests.support.servers.processes import clean_environment
+from tests.support.servers.warm import run_program
 from tests.support.service import MODES, ROOT, GatewayProcess, Site, open_site
 
 
@@ -51,14 +52,8 @@ def figures(gateway: GatewayProcess) -> dict[tuple[str, str], float]:
 def status(site: Site, *gateways: GatewayProcess) -> tuple[int, dict[str, Any]]:
     """`lienthong status --json` as a process: its exit code and the document."""
     urls = [word for gateway in gateways for word in ("--url", gateway.url)]
-    done = subprocess.run(
-        [*COMMAND, "status", "--json", *urls],
-        cwd=ROOT,
-        env=clean_environment(**site.environment),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    env = clean_environment(**site.environment)
+    done = run_program("status", "--json", *urls, env=env, timeout=PATIENCE)
     return done.returncode, json.loads(done.stdout)
 
 

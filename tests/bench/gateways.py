@@ -10,7 +10,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from identifiers.agency import Agency
 from identifiers.organ_id import OrganId
 from routing.route_table import Connection, ConnectionStatus, Token
 from tests.bench.packages import RECIPIENTS, SENDER
+from tests.support.servers import wait_until
 from tests.support.servers.processes import free_port
 
 #: Everything in one process, and as an operator separates the roles (docs/operators.md).
@@ -133,17 +133,15 @@ async def _connections(database_url: str) -> list[str]:
 
 
 def _wait_ready(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def ready() -> bool:
         try:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
             connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return
+            return connection.getresponse().status == 200
         except OSError:
-            pass
-        time.sleep(0.05)
-    raise RuntimeError("the gateway did not become ready")
+            return False
+
+    wait_until(ready, 30, "/readyz", interval=0.05)
 
 
 def _seconds(stat: Path) -> float:

@@ -47,9 +47,9 @@ from tests.support.callbacks import (
     TellingDatabase,
     add_endpoint,
     receiver,
-    until,
 )
 from tests.support.databases import opened
+from tests.support.servers import wait_until_async
 
 QUICK = DispatchLimits(poll=0.02, grace=2.0, rest=timedelta(seconds=0.1), per_endpoint=8)
 
@@ -122,7 +122,7 @@ class Told:
         async def reached() -> bool:
             return await self.figures(of) == {state: count}
 
-        await until(reached)
+        await wait_until_async(reached, 20)
 
 
 @pytest.fixture
@@ -357,7 +357,7 @@ async def test_a_dead_receiver_delays_nobody_and_rests(
                 counted = await partner.store.log(broken.id, limit=1000)
                 return sum(len(tries) for _, tries in counted) >= 3
 
-            await until(rests)
+            await wait_until_async(rests, 20)
         assert (await partner.figures(fine)) == {MessageState.DELIVERED: 30}
         assert len(dead.received) <= 4
         waiting = [kept for kept, _ in await partner.store.log(broken.id)]
@@ -378,14 +378,14 @@ async def test_gone_suspends_and_resumption_goes_on_where_it_stopped(
             stored = await partner.store.endpoint(to.id)
             return stored is not None and stored.status is EndpointStatus.SUSPENDED
 
-        await until(suspended)
+        await wait_until_async(suspended, 20)
         arrived = len(there.received)
         await partner.tell("a")
         now = datetime.now(UTC)
         await partner.store.set_status(to, EndpointStatus.ACTIVE, actor="operator:an", now=now)
         # What happened while it was suspended is not told afterwards.
         await there.until(3)
-        await until(lambda: len(there.received) >= arrived + 2)
+        await wait_until_async(lambda: len(there.received) >= arrived + 2, 20)
         await partner.until_all(to, MessageState.DELIVERED, len(there.ids))
     in_order(there.received)
 
@@ -427,7 +427,7 @@ async def test_private_receiver_without_permission_is_named_and_never_reached(
             async def tried() -> bool:
                 return bool((await partner.store.log(to.id))[0][1])
 
-            await until(tried)
+            await wait_until_async(tried, 20)
         ((kept, tries),) = await partner.store.log(to.id)
         assert tries[0].outcome is PostOutcome.BLOCKED and "loopback" in kept.last_error
         assert there.received == []

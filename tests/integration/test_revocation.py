@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from tests.support.make_corpus import File
 from tests.support.make_rule_corpus import sound
 from tests.support.pki import AGENCY, Authority, Credential, ec_key, pki
 from tests.support.pki_server import PkiServer
+from tests.support.servers import wait_until_async
 
 ROLES = ("api", "relay", "worker", "timer")
 YEAR = timedelta(days=365)
@@ -76,13 +77,6 @@ async def running(revocation: Revocation, *, timer: bool) -> AsyncIterator[None]
         await asyncio.wait_for(task, 10)
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for a state. Raises TimeoutError."""
-    async with asyncio.timeout(20):
-        while not true():
-            await asyncio.sleep(0.02)
-
-
 async def test_what_an_inspection_missed_is_there_for_the_next(
     world: World, tmp_path: Path
 ) -> None:
@@ -104,8 +98,8 @@ async def test_what_an_inspection_missed_is_there_for_the_next(
             assert first.signatures[0].reasons == (Reason.REVOCATION_UNKNOWN,)
             assert world.server.asked == []
             revocation.note(facts)
-            await until(
-                lambda: world.figure("lienthong_revocation_asked_total", outcome="kept") == 1
+            await wait_until_async(
+                lambda: world.figure("lienthong_revocation_asked_total", outcome="kept") == 1, 20
             )
             (second,) = (await inspected()).files
         assert second.outcome is SignatureOutcome.VALID
@@ -118,7 +112,9 @@ async def test_hosts_that_are_not_named_are_never_asked(world: World) -> None:
     world.folder.register("H34", world.seal().pem)
     revocation = world.revocation("else.test")
     async with running(revocation, timer=True):
-        await until(lambda: bool(world.figure("lienthong_revocation_oldest_timestamp_seconds")))
+        await wait_until_async(
+            lambda: bool(world.figure("lienthong_revocation_oldest_timestamp_seconds")), 20
+        )
     assert world.server.asked == []
     assert world.figure("lienthong_revocation_asked_total", outcome="failed") == 0
 
@@ -127,12 +123,16 @@ async def test_the_timer_keeps_lists_of_registered_certificates(world: World) ->
     """Asked for without being told to; a server that fails is counted and survived."""
     world.folder.register("H34", world.seal().pem)
     async with running(world.revocation(world.server.host), timer=True):
-        await until(lambda: world.figure("lienthong_revocation_asked_total", outcome="kept") == 1)
+        await wait_until_async(
+            lambda: world.figure("lienthong_revocation_asked_total", outcome="kept") == 1, 20
+        )
     world.server.answers["/x.crl"] = lambda _: (500, "text/plain", b"")
     for kept in (world.folder.folder / "revocation").glob("*.crl"):
         kept.unlink()
     async with running(world.revocation(world.server.host), timer=True):
-        await until(lambda: world.figure("lienthong_revocation_asked_total", outcome="failed") == 1)
+        await wait_until_async(
+            lambda: world.figure("lienthong_revocation_asked_total", outcome="failed") == 1, 20
+        )
 
 
 async def test_overdue_lists_and_ending_certificates_are_counted(world: World) -> None:

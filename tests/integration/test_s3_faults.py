@@ -18,7 +18,7 @@ from adapters.payloads.s3 import PART
 from routing.ports import PayloadMissing, PayloadsUnavailable
 from tests.support.payload_stores import content_of, s3_options
 from tests.support.s3_server import S3Server
-from tests.support.servers import FlakyProxy, free_port
+from tests.support.servers import FlakyProxy, free_port, wait_until_async
 
 #: A large payload: three parts.
 LARGE = 2 * PART + 5
@@ -138,8 +138,7 @@ async def test_a_keep_that_is_called_off_leaves_no_payload(
         claim = spool.finish()
         proxy.stall()
         keeping = asyncio.create_task(spool.keep())
-        while not proxy.accepted:
-            await asyncio.sleep(0.01)
+        await wait_until_async(lambda: proxy.accepted)
         keeping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await keeping

@@ -28,6 +28,7 @@ from tests.support import pdf_signing as pdfs
 from tests.support import xml_signing as xmls
 from tests.support.packages import File, document
 from tests.support.pki import DAY, NOW, YEAR, pki
+from tests.support.servers import wait_until_async
 from tests.support.signature_case import Case, package, trusted
 from tests.support.signature_cases import CASES, Fixed, look
 
@@ -176,13 +177,12 @@ async def test_what_kills_its_process_again_is_unverifiable(tmp_path: Path) -> N
 
 async def _another(inspector: SignatureInspector, pid: int) -> int:
     """The process that takes the place of `pid`."""
-    deadline = time.monotonic() + 30
-    while True:
-        found = [one for one in inspector.pool.pids if one != pid]
-        if found:
-            return found[0]
-        assert time.monotonic() < deadline, "no other process was started"
-        await asyncio.sleep(0.02)
+
+    def others() -> list[int]:
+        return [one for one in inspector.pool.pids if one != pid]
+
+    await wait_until_async(others, 30, "another process")
+    return others()[0]
 
 
 def _unsigned() -> bytes:
@@ -196,10 +196,8 @@ async def _busy(pid: int) -> None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
 
-    start, deadline = used(), time.monotonic() + 20
-    while used() < start + 10:
-        assert time.monotonic() < deadline, "the process does nothing"
-        await asyncio.sleep(0.02)
+    start = used()
+    await wait_until_async(lambda: used() >= start + 10, 20, "the process to do something")
 
 
 async def test_an_inspection_that_is_given_up_leaves_no_process_at_work(tmp_path: Path) -> None:

@@ -5,14 +5,10 @@ It knows what ``docs/connect-amqp.md`` says, and can do wrong what that page say
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -26,8 +22,10 @@ from aio_pika.abc import AbstractIncomingMessage, AbstractRobustConnection
 from yarl import URL
 
 from routing.route_table import Connection, ConnectionStatus
-from tests.support.servers import RabbitMq
-from tests.support.service import ROOT, GatewayProcess, Site
+from tests.support.servers import RabbitMq, wait_until_async
+from tests.support.servers.processes import clean_environment
+from tests.support.servers.warm import run_program
+from tests.support.service import GatewayProcess, Site
 
 #: Seconds that anything here may take.
 DEADLINE = 30.0
@@ -50,16 +48,8 @@ class Account:
 
 def command(site: Site, *arguments: str, given: str = "", **environment: str) -> str:
     """Run `lienthong …` as an operator of this site; what it prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gateway.cli", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **site.environment, **environment},
-        input=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = clean_environment(**site.environment, **environment)
+    done = run_program(*arguments, env=env, given=given)
     assert done.returncode == 0, (arguments, done.stdout, done.stderr)
     return done.stdout
 
@@ -151,7 +141,9 @@ class AmqpSoftware:
 
     async def answer(self, message_id: str) -> tuple[str, dict[str, Any]]:
         """Wait for the gateway's answer: its outcome and its body."""
-        await until(lambda: message_id in self.answers, f"an answer to {message_id}")
+        await wait_until_async(
+            lambda: message_id in self.answers, DEADLINE, f"an answer to {message_id}"
+        )
         answer = self.answers[message_id]
         return str(answer.headers["lt-outcome"]), json.loads(answer.body)
 
@@ -159,7 +151,9 @@ class AmqpSoftware:
         self, wanted: Callable[[AbstractIncomingMessage], bool]
     ) -> AbstractIncomingMessage:
         """Wait for a package like that."""
-        await until(lambda: any(map(wanted, self.packages.values())), "a package")
+        await wait_until_async(
+            lambda: any(map(wanted, self.packages.values())), DEADLINE, "a package"
+        )
         return next(filter(wanted, self.packages.values()))
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
@@ -173,14 +167,6 @@ class AmqpSoftware:
     async def _hear(self, message: AbstractIncomingMessage) -> None:
         self.answers[message.correlation_id or ""] = message
         await message.ack()
-
-
-async def until(holds: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
-    """Wait for a state; fails with `what` when it does not come."""
-    end = time.monotonic() + deadline
-    while not holds():
-        assert time.monotonic() < end, f"no {what} within {deadline:g} s"
-        await asyncio.sleep(0.02)
 
 
 def signed_path(account: Account, audience: str, sha256: str, seconds: float = 300) -> str:

@@ -22,6 +22,7 @@ from routing.callbacks import Endpoint
 from routing.ports import Transaction
 from routing.webhook_signature import secret_of
 from tests.support.builders import NOW, new_id
+from tests.support.servers import wait_until_async
 
 T = TypeVar("T")
 
@@ -128,19 +129,7 @@ class Receiver:
 
     async def until(self, count: int, seconds: float = 20.0) -> None:
         """Wait until `count` different ids have arrived."""
-        await until(lambda: len(self.ids) >= count, seconds)
-
-
-async def until(
-    true: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0, *, every: float = 0.01
-) -> None:
-    """Wait for a state; fails after `seconds`."""
-    async with asyncio.timeout(seconds):
-        while True:
-            answer = true()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(every)
+        await wait_until_async(lambda: len(self.ids) >= count, seconds)
 
 
 @asynccontextmanager

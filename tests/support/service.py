@@ -11,8 +11,6 @@ import hashlib
 import json
 import secrets
 import signal
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,11 +28,12 @@ from routing.route_table import Connection, ConnectionStatus, Token
 from tests.support.agency_client import AgencyClient
 from tests.support.servers import Child, Postgres, RabbitMq, free_port, wait_until
 from tests.support.servers.processes import clean_environment
+from tests.support.servers.warm import PROGRAM, run_program
 
 ROOT = Path(__file__).parent.parent.parent
 MODES = ("embedded", "production")
 #: How users start the service.
-SERVE = (sys.executable, "-m", "gateway.cli", "serve")
+SERVE = (*PROGRAM, "serve")
 
 T = TypeVar("T")
 
@@ -265,16 +264,8 @@ class Site:
 
     def command(self, *arguments: str, given: str = "") -> str:
         """Run the program on this site; what it printed. AssertionError when it fails."""
-        done = subprocess.run(
-            [*SERVE[:-1], *arguments],
-            env=clean_environment(LIENTHONG_OPERATOR="test", **self.environment),
-            cwd=ROOT,
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        env = clean_environment(LIENTHONG_OPERATOR="test", **self.environment)
+        done = run_program(*arguments, env=env, given=given)
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         return done.stdout
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tests.support.servers import janitor
+from tests.support.servers import janitor, warm
 
 INSTALL_HINT = "run tests/support/install_servers.sh to install it"
 
@@ -157,19 +157,23 @@ class Child:
             _janitor.adopt_folder(log)
         self.log = log
         self._log_start = log.stat().st_size if log.exists() else 0
+        self._process: subprocess.Popen[bytes] | warm.WarmProcess
         with log.open("ab") as sink:
-            self._process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
-                cwd=cwd,
-                user=user,
-                group=user,
-                extra_groups=None if user is None else [],
-                start_new_session=True,
-            )
+            if warm.is_program(command) and user is None:
+                self._process = warm.popen(command, env=env, cwd=cwd, stdout=sink, stderr=sink)
+            else:
+                self._process = subprocess.Popen(
+                    list(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    env=None if env is None else dict(env),
+                    cwd=cwd,
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else [],
+                    start_new_session=True,
+                )
         self.pid = self._process.pid
         _janitor.adopt(self.pid)
 
