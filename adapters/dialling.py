@@ -18,6 +18,11 @@ AddressInfo = tuple[
     int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[object, ...]
 ]
 
+#: What aiohttp raises when there is no connection or it is lost; RuntimeError is uvloop's word for
+#: some of it.
+LOST = (aiohttp.ClientError, OSError, RuntimeError, TimeoutError)
+#: Of these, what says that no whole request went out.
+NOT_DIALLED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)
 
 #: Makes the socket for an address that may be dialled; tests record here and never dial.
 Dialler = Callable[[AddressInfo], socket.socket]

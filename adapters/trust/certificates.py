@@ -41,6 +41,18 @@ def load_certificates(data: bytes) -> tuple[bytes, ...]:
     return tuple(one.public_bytes(Encoding.DER) for one in found)
 
 
+def load_crl(data: bytes) -> x509.CertificateRevocationList:
+    """A revocation list in PEM or DER form. Raises ValueError for what is none."""
+    if data.lstrip().startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_crl(data)
+    return x509.load_der_x509_crl(data)
+
+
+def crl_der(data: bytes) -> bytes:
+    """A revocation list in DER form, whichever it came in. Raises ValueError for what is none."""
+    return load_crl(data).public_bytes(Encoding.DER)
+
+
 def certificate_facts(der: bytes) -> CertificateFacts:
     """What a certificate says. Raises NotACertificate."""
     try:

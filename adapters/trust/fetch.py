@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from adapters.trust.certificates import crl_urls
+from adapters.dialling import LOST
+from adapters.trust.certificates import crl_der, crl_urls, load_crl
 from adapters.trust.folder import REVOCATION, TrustFolder
 from envelopes.signature_facts import Revocation, SignatureFacts
 
@@ -139,16 +140,22 @@ class RevocationFetcher:
         asked = self._asked.get(question.name)
         if asked is not None and now - asked < self._policy.at_least:
             return False
-        kept = self._folder.revocation(question.name)
-        if kept is None:
-            return True
-        this_update, next_update = _times(question.kind, kept)
-        if next_update is None:
+        this_update, next_update = self._kept_times(question) or (None, None)
+        if this_update is None or next_update is None:
             return True
         # Half of its life is over: time enough to try again before it ends.
         return now >= min(
             this_update + (next_update - this_update) / 2, this_update + self._policy.at_most
         )
+
+    def _kept_times(self, question: _Question) -> tuple[datetime, datetime | None] | None:
+        """Times of what is kept; None where nothing is, or nothing that can be read."""
+        kept = self._folder.revocation(question.name)
+        try:
+            return None if kept is None else _times(question.kind, kept)
+        except ValueError:
+            # Damaged, or an operator's slip: the next good answer takes its place.
+            return None
 
     async def _ask(
         self, session: aiohttp.ClientSession, question: _Question, now: datetime
@@ -159,10 +166,13 @@ class RevocationFetcher:
             return Fetched(question.url, question.kind, refusal, refused=True)
         try:
             data = await self._load(session, question)
+        except (*LOST, ValueError) as error:
+            return _failed(question, error)
+        try:
+            # An OSError here is our own disk's, and goes up.
             _, next_update = await asyncio.to_thread(self._keep, question, data, now)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            said = str(error) or type(error).__name__
-            return Fetched(question.url, question.kind, said[:300])
+        except ValueError as error:
+            return _failed(question, error)
         return Fetched(question.url, question.kind, next_update=next_update)
 
     def _refusal(self, url: str) -> str:
@@ -200,11 +210,11 @@ class RevocationFetcher:
         self, question: _Question, data: bytes, now: datetime
     ) -> tuple[datetime, datetime | None]:
         """Keep an answer that can be read and is no older than ours. Raises ValueError."""
-        if question.kind == "crl" and data.lstrip().startswith(b"-----BEGIN"):
-            data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
+        if question.kind == "crl":
+            data = crl_der(data)
         times = _times(question.kind, data)
-        kept = self._folder.revocation(question.name)
-        if kept is not None and times[0] < _times(question.kind, kept)[0]:
+        kept = self._kept_times(question)
+        if kept is not None and times[0] < kept[0]:
             raise ValueError("older than what is kept")
         if times[0] > now + timedelta(minutes=5):
             raise ValueError("made in the future")
@@ -231,20 +241,22 @@ def kept_revocation(folder: TrustFolder) -> tuple[Kept, ...]:
         if path.suffix not in (".crl", ".ocsp") or not path.is_file():
             continue
         try:
-            data = path.read_bytes()
-            if data.lstrip().startswith(b"-----BEGIN"):
-                data = x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
-            found.append(Kept(path.name, *_times(path.suffix[1:], data)))
+            found.append(Kept(path.name, *_times(path.suffix[1:], path.read_bytes())))
         except (ValueError, FileNotFoundError):
             # `lienthong trust list` names those that cannot be read.
             continue
     return tuple(found)
 
 
+def _failed(question: _Question, error: Exception) -> Fetched:
+    said = str(error) or type(error).__name__
+    return Fetched(question.url, question.kind, said[:300])
+
+
 def _times(kind: str, data: bytes) -> tuple[datetime, datetime | None]:
     """thisUpdate and nextUpdate. Raises ValueError for what is no list or answer."""
     if kind == "crl":
-        found = x509.load_der_x509_crl(data)
+        found = load_crl(data)
         return found.last_update_utc, found.next_update_utc
     answer = ocsp.load_der_ocsp_response(data)
     if answer.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:

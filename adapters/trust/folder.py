@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,9 +26,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
+from adapters.durable import write_durably
 from adapters.trust.certificates import (
     NotACertificate,
     certificate_facts,
+    crl_der,
     load_certificates,
     sha256_of,
 )
@@ -111,7 +112,7 @@ class TrustFolder:
         return TrustMaterial(
             anchors=tuple(der for _, der in anchors),
             intermediates=tuple(der for _, der in self._certificates(INTERMEDIATES, problems)),
-            crls=self._lists("*.crl", _crl, problems),
+            crls=self._lists("*.crl", crl_der, problems),
             ocsps=self._lists("*.ocsp", _ocsp, problems),
             agencies=agencies,
             suspended={sha256: since for sha256, (since, _) in self._suspensions(problems).items()},
@@ -264,28 +265,6 @@ class TrustFolder:
         """What is kept under `name`."""
         path = self.folder / REVOCATION / name
         return path.read_bytes() if path.is_file() else None
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it, and it survives a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    with temporary.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _crl(data: bytes) -> bytes:
-    if data.lstrip().startswith(b"-----BEGIN"):
-        return x509.load_pem_x509_crl(data).public_bytes(Encoding.DER)
-    return x509.load_der_x509_crl(data).public_bytes(Encoding.DER)
 
 
 def _ocsp(data: bytes) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from adapters.trust import (
     TrustPolicy,
     TrustProblem,
     certificate_facts,
+    kept_revocation,
 )
 from adapters.trust.judge import Judge
 from adapters.trust.material import Register
@@ -124,6 +127,25 @@ def test_a_second_report_does_not_move_a_suspension(tmp_path: Path) -> None:
     assert folder.resume("ab" * 32)
     assert not folder.resume("ab" * 32)
     assert not other.material("national").suspended
+
+
+def test_a_full_disk_is_no_trouble_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be written leaves nothing behind, and can be written later."""
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = _folder(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left"):
+                folder.suspend("ab" * 32, reason="mất", by="a", now=NOW)
+    assert not list((tmp_path / "suspended").iterdir())
+    folder.suspend("ab" * 32, reason="mất", by="a", now=NOW)
+    assert folder.material("national").suspended == {"ab" * 32: NOW}
 
 
 def test_what_runs_out_is_told_in_time(tmp_path: Path) -> None:
@@ -248,6 +270,28 @@ async def test_an_older_list_never_takes_the_place_of_a_newer(world: _World) -> 
     (crl,) = [one for one in await fetcher.refresh(NOW + 5 * DAY) if one.kind == "crl"]
     assert "older" in crl.problem
     assert world.folder.material("national").crls == kept
+
+
+async def test_a_damaged_file_is_replaced_and_holds_up_no_other(world: _World) -> None:
+    """A list that cannot be read any more counts as none: it and the others are fetched anew."""
+    await world.fetcher().refresh(NOW)
+    kept = sorted((world.folder.folder / "revocation").iterdir())
+    assert {path.suffix for path in kept} == {".crl", ".ocsp"}
+    for path in kept:
+        path.write_bytes(b"half a li")
+    found = await world.fetcher().refresh(NOW)
+    assert {(one.kind, one.problem) for one in found} == {("crl", ""), ("ocsp", "")}
+    assert await world.revocation() is Revocation.GOOD
+    assert not world.folder.material("national").problems
+
+
+async def test_a_list_that_an_operator_put_there_as_pem_is_read(world: _World) -> None:
+    """Not asked for before it is due, and counted among what is kept."""
+    await world.fetcher().refresh(NOW)
+    (path,) = (world.folder.folder / "revocation").glob("*.crl")
+    path.write_bytes(x509.load_der_x509_crl(path.read_bytes()).public_bytes(Encoding.PEM))
+    assert await world.fetcher().refresh(NOW) == ()
+    assert path.name in [one.name for one in kept_revocation(world.folder)]
 
 
 async def test_a_silent_authority_costs_a_bounded_wait(world: _World) -> None:
