@@ -27,6 +27,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from adapters.dialling import LOST
+
 ALGORITHMS = ("RS256", "ES256")
 #: Seconds that clocks may differ by.
 SKEW = 60
@@ -167,7 +169,7 @@ class OidcVerifier:
             self._tried = now
             try:
                 keys = await self._fetch_keys()
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, _NotFetched) as error:
+            except (*LOST, ValueError, _NotFetched) as error:
                 return f"{type(error).__name__}: {error}"[:300]
             self._set = _KeySet(keys, now)
             return ""

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from adapters.amqp_partner.names import Names
+from adapters.dialling import LOST
 
 #: Seconds that one call may take.
 TIMEOUT = 15.0
@@ -110,7 +111,7 @@ class RabbitMqAdmin:
                     text = (await answer.text())[:300]
                     raise AdminProblem(self._refused(method, path, answer.status, text))
                 return await answer.json() if answer.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+        except (*LOST, ValueError) as error:
             told = str(error) or type(error).__name__
             raise AdminProblem(
                 f"The management API of RabbitMQ at {self._shown} cannot be used: {told}. "

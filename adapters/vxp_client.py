@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from adapters.dialling import Guard
+from adapters.dialling import LOST, NOT_DIALLED, Guard
 from adapters.vxp_edoc import EdocAnswer, EdocBroken
 from adapters.vxp_request import EDXML, JSON, signed_headers, unpadded
 from adapters.webhook_addresses import Blocked, Network, check_url
@@ -34,9 +34,6 @@ CONNECTIONS = 16
 LONGEST_TEXT = 500
 
 LATER = frozenset({408, 425, 429})
-#: What aiohttp and uvloop raise when there is no connection or it is lost.
-LOST = (aiohttp.ClientError, OSError, RuntimeError, TimeoutError)
-NOT_DIALLED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)
 
 
 class Heard(StrEnum):

@@ -55,7 +55,7 @@ class EdocAnswer:
         """The frame, `data` emptied, once the answer is whole. Raises `EdocBroken`."""
         try:
             frame = json.loads(self._frame)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EdocBroken(f"the answer is no JSON, or was cut off: {error}") from error
         if not isinstance(frame, dict):
             raise EdocBroken("the answer is no JSON object")

@@ -19,7 +19,7 @@ from ssl import SSLContext
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from adapters.dialling import Dialler, Guard, dial
+from adapters.dialling import LOST, NOT_DIALLED, Dialler, Guard, dial
 from adapters.webhook_addresses import Blocked, Network, check_url, networks_of
 from envelopes.findings import Sentence
 from routing.callbacks import GONE, PostOutcome, PostResult
@@ -122,8 +122,7 @@ class WebhookSender:
             ):
                 result = _judged(answer.status, answer.headers.get("Retry-After"))
                 return Exchange(result, await _drain(answer.content, keep))
-        except (aiohttp.ClientError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-            # RuntimeError: uvloop's word for some failures to connect.
+        except (*LOST, ValueError) as error:
             if guard.blocked is not None and not guard.dialled:
                 return Exchange(_blocked(guard.blocked))
             return Exchange(_no_answer(error))
@@ -153,7 +152,7 @@ async def _drain(content: aiohttp.StreamReader, keep: int) -> bytes:
             while left > 0 and (block := await content.read(left)):
                 left -= len(block)
                 said += block[: keep - len(said)]
-    except (TimeoutError, aiohttp.ClientError, OSError):
+    except LOST:
         pass
     return said
 
@@ -196,7 +195,8 @@ def _wait(retry_after: str | None) -> timedelta | None:
         return timedelta(seconds=int(text[:9]))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # Overflow: a time zone of more hours than a computer counts.
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     return max(at - datetime.now(UTC), timedelta(0))
@@ -212,9 +212,7 @@ def _no_answer(error: Exception) -> PostResult:
             en="The receiver's TLS certificate cannot be trusted.",
         )
         return PostResult(PostOutcome.TRY_LATER, f"TLS: {type(error).__name__}", said)
-    if isinstance(
-        error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, RuntimeError)
-    ):
+    if isinstance(error, NOT_DIALLED):
         said = Sentence(vi="Không kết nối được đến nơi nhận.", en="The receiver cannot be reached.")
         return PostResult(PostOutcome.TRY_LATER, f"no connection: {type(error).__name__}", said)
     said = Sentence(
