@@ -18,7 +18,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -133,40 +136,114 @@ class PartnerFolder:
     # --- what the agency is given ---------------------------------------------------------------
 
     def was_given(self, key: str) -> bool:
-        """Whether this delivery was put into ``delivery``, even if it was picked up since."""
-        return (self.root / ".given" / key).exists() and not self._writing(key).exists()
+        """Whether this delivery was put into ``delivery``, even if it was picked up since.
 
-    def give(self, key: str, name: str, blocks: Iterator[bytes], note: bytes) -> None:
-        """Put a file into ``delivery``, once, however often this is called and interrupted.
-
-        A mark is made when the file is complete and before it is shown: mark without the unfinished
-        file means that it was shown.
+        The mark is made when the file is complete and before it is shown: mark without the
+        unfinished file means that it was shown.
         """
+        return self.is_complete(key) and not self._writing(key).exists()
+
+    def is_complete(self, key: str) -> bool:
+        """Whether all bytes of this delivery were written; only `show` is missing, if anything."""
+        return self._mark(key).exists()
+
+    def begin(self, key: str) -> Writing:
+        """A new file for this delivery. An earlier attempt that still writes cannot complete."""
+        folder = self.root / ".writing"
+        for name, _ in _files_in(folder):
+            if name.startswith(f"{key}."):
+                (folder / name).unlink(missing_ok=True)
+        return Writing(
+            folder / f"{key}.{secrets.token_hex(4)}", self._writing(key), self._mark(key)
+        )
+
+    def show(self, key: str, name: str, note: bytes) -> None:
+        """Put a complete file into ``delivery``, once, however often this is called."""
         if self.was_given(key):
             return
-        writing, mark = self._writing(key), self.root / ".given" / key
-        if not mark.exists():
-            _write_blocks(writing, blocks)
-            _sync_folder(writing.parent)
-            _write(mark, b"")
-            _sync_folder(mark.parent)
         target = self.root / "delivery" / name
         _write(target.with_suffix(".json"), note)
-        os.rename(writing, target)
+        os.rename(self._writing(key), target)
         _sync_folder(target.parent)
 
     def _writing(self, key: str) -> Path:
         return self.root / ".writing" / key
 
+    def _mark(self, key: str) -> Path:
+        return self.root / ".given" / key
+
     def forget(self, before: datetime) -> int:
-        """Remove accepted files and marks from before a time; how many."""
+        """Remove accepted files, marks, and what attempts left, from before a time; how many."""
         count = 0
-        for folder in (self.root / "accepted", self.root / ".given"):
+        for folder in (self.root / "accepted", self.root / ".given", self.root / ".writing"):
             for name, about in _files_in(folder):
-                if about.st_mtime < before.timestamp():
+                # Without a dot it is complete, and only has to be shown.
+                waits = folder.name == ".writing" and "." not in name
+                if about.st_mtime < before.timestamp() and not waits:
                     (folder / name).unlink(missing_ok=True)
                     count += 1
         return count
+
+
+class Writing:
+    """A file on its way into ``delivery``, in the hands of one attempt.
+
+    The attempt may be cut short while a thread of it is still at work, and the next one begin: so
+    each writes to a file of its own, and only a file that is still there becomes the complete one.
+    """
+
+    def __init__(self, path: Path, complete: Path, mark: Path) -> None:
+        """Open a new file at `path`."""
+        self._path, self._complete, self._mark = path, complete, mark
+        self._file = path.open("xb")
+        self._working = threading.Lock()
+        self._abandoned = False
+
+    def write(self, block: bytes) -> None:
+        """Add a block."""
+        with self._at_work():
+            self._file.write(block)
+
+    def complete(self) -> None:
+        """That was all: make it durable and mark it.
+
+        FileNotFoundError when a later attempt has begun.
+        """
+        with self._at_work():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.rename(self._path, self._complete)
+            _sync_folder(self._complete.parent)
+            _write(self._mark, b"")
+            _sync_folder(self._mark.parent)
+
+    def abandon(self) -> None:
+        """Remove it if it is not complete. Waits for no thread: the one at work clears away."""
+        self._abandoned = True
+        self._clear_away()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        try:
+            with self._working:
+                if self._abandoned:
+                    raise FileNotFoundError(errno.ENOENT, "abandoned", str(self._path))
+                yield
+        finally:
+            if self._abandoned:
+                self._clear_away()
+
+    def _clear_away(self) -> None:
+        if not self._working.acquire(blocking=False):
+            return
+        try:
+            with suppress(OSError):
+                self._file.close()
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+        finally:
+            self._working.release()
 
 
 def _files_in(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -200,14 +277,9 @@ def _seen(name: str, about: os.stat_result) -> Dropped:
 
 
 def _write(path: Path, content: bytes) -> None:
-    _write_blocks(path, iter((content,)))
-
-
-def _write_blocks(path: Path, blocks: Iterator[bytes]) -> None:
     """A complete, durable file; an older half of it is overwritten."""
     with path.open("wb") as file:
-        for block in blocks:
-            file.write(block)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

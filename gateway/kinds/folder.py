@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,15 +79,30 @@ class FolderPartner:
         note = json.dumps(_note(delivery, package), ensure_ascii=False, indent=2).encode()
         try:
             await asyncio.to_thread(folder.prepare)
-            blocks = _in_thread(self._services.payloads.open(package.digest))
-            await asyncio.to_thread(
-                folder.give, delivery.id, _name(delivery, package), blocks, note
-            )
+            if not await asyncio.to_thread(folder.is_complete, delivery.id):
+                await self._write(folder, delivery.id, package.digest)
+            await asyncio.to_thread(folder.show, delivery.id, _name(delivery, package), note)
         except PayloadMissing:
             return AttemptResult(AttemptOutcome.TRY_LATER, "the payload is missing in the store")
         except OSError as error:
             return _unusable(error)
         return AttemptResult(AttemptOutcome.DELIVERED, "put into delivery/")
+
+    async def _write(self, folder: PartnerFolder, key: str, digest: str) -> None:
+        """Write the package block by block.
+
+        Threads only do what blocks on the disk and never wait for the event loop: it needs threads
+        of the same pool to read the package.
+        """
+        writing = await asyncio.to_thread(folder.begin, key)
+        try:
+            async for block in self._services.payloads.open(digest):
+                await asyncio.to_thread(writing.write, block)
+            await asyncio.to_thread(writing.complete)
+        except BaseException:
+            # Not waited for: the disk may be what hangs.
+            asyncio.get_running_loop().run_in_executor(None, writing.abandon)
+            raise
 
     async def ask(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
@@ -110,20 +125,6 @@ def _unusable(error: OSError) -> AttemptResult:
         en=f"The recipient's folder cannot be used: {error.strerror or error}",
     )
     return AttemptResult(AttemptOutcome.TRY_LATER, detail, sentence)
-
-
-def _in_thread(blocks: AsyncIterator[bytes]) -> Iterator[bytes]:
-    """The blocks of an asynchronous iterator of this loop, for a thread that writes them."""
-    loop = asyncio.get_running_loop()
-
-    async def following() -> bytes | None:
-        return await anext(blocks, None)
-
-    def iterate() -> Iterator[bytes]:
-        while block := asyncio.run_coroutine_threadsafe(following(), loop).result():
-            yield block
-
-    return iterate()
 
 
 def _name(delivery: Delivery, package: PackageRecord) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,13 @@ def folder(tmp_path: Path) -> PartnerFolder:
 
 
 def give(folder: PartnerFolder) -> None:
-    """Hand one delivery over."""
-    folder.give("id-1", "name.edxml", iter(CONTENT), b"{}")
+    """Hand one delivery over, as an attempt does."""
+    if not folder.is_complete("id-1"):
+        writing = folder.begin("id-1")
+        for block in CONTENT:
+            writing.write(block)
+        writing.complete()
+    folder.show("id-1", "name.edxml", b"{}")
 
 
 def seen(folder: PartnerFolder) -> list[str]:
@@ -78,18 +82,33 @@ def test_a_delivery_is_shown_once_wherever_the_process_dies(
         assert (folder.root / "delivery" / name).read_bytes() == b"".join(CONTENT)
 
 
-def test_a_payload_that_breaks_off_is_not_shown(folder: PartnerFolder) -> None:
-    """Half a package never gets a name."""
+def test_an_earlier_attempt_that_still_writes_does_not_count(folder: PartnerFolder) -> None:
+    """Two hold a file each; the one that began last is shown, the other can do no harm."""
+    early, late = folder.begin("id-1"), folder.begin("id-1")
+    early.write(b"<early")
+    for block in CONTENT:
+        late.write(block)
+    with pytest.raises(FileNotFoundError):
+        early.complete()
+    late.complete()
+    folder.show("id-1", "name.edxml", b"{}")
+    early.abandon()
+    late.abandon()
+    with pytest.raises(FileNotFoundError):
+        early.complete()
+    assert folder.was_given("id-1")
+    assert (folder.root / "delivery" / "name.edxml").read_bytes() == b"".join(CONTENT)
+    assert not list((folder.root / ".writing").iterdir())
 
-    def broken() -> Iterator[bytes]:
-        yield b"<half"
-        raise OSError("gone")
 
-    with pytest.raises(OSError, match="gone"):
-        folder.give("id-1", "name.edxml", broken(), b"{}")
-    assert seen(folder) == [] and not folder.was_given("id-1")
-    give(folder)
-    assert seen(folder) == ["name.edxml"]
+def test_what_an_attempt_left_behind_is_cleared_away(folder: PartnerFolder) -> None:
+    """Another way was found later: old leftovers go, a file that only has to be shown stays."""
+    folder.begin("id-1")
+    waits = folder.begin("id-2")
+    waits.complete()
+    assert folder.forget(datetime(2000, 1, 1, tzinfo=UTC)) == 0
+    folder.forget(datetime.max.replace(tzinfo=UTC))
+    assert [path.name for path in (folder.root / ".writing").iterdir()] == ["id-2"]
 
 
 def test_a_file_that_changed_since_it_was_seen_is_not_taken(folder: PartnerFolder) -> None:
