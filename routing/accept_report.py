@@ -42,6 +42,7 @@ from routing.records import (
     PackageRecord,
     can_have,
     change,
+    is_unsure,
 )
 from routing.route_table import RouteTable
 from routing.states import (
@@ -261,7 +262,7 @@ class AcceptReport:
         self, row: Delivery, code: StatusCode, package: PackageRecord, actor: str
     ) -> Change | None:
         """A report on a copy proves that its agency has it, where that was not known."""
-        if row.state not in _PROVED_BY_REPORT:
+        if row.state not in _PROVED_BY_REPORT and not is_unsure(row):
             return None
         step = change(
             row,

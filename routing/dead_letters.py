@@ -14,7 +14,7 @@ from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from routing.gateway_reports import About, GatewayReports, record_issued
 from routing.ports import Database, Transaction
-from routing.records import DOCUMENT, NOT_SCANNED, Delivery, Reason, change
+from routing.records import DOCUMENT, NOT_SCANNED, Delivery, Reason, change, is_unsure
 from routing.route_table import RouteKind, RouteTable
 from routing.states import Happening, Impossible
 
@@ -59,10 +59,11 @@ class DeadLetters:
     async def replay(
         self, delivery_id: str, operator: str, routes: RouteTable, now: datetime
     ) -> Answer:
-        """Start a dead delivery's attempts again, with the same id, on today's route."""
-        return await self._ring(
-            delivery_id, Happening.REPLAYED, operator, routes, now, attempts=0, reason=None
-        )
+        """Start a dead delivery's attempts again, with the same id, on today's route.
+
+        That the recipient may have it already is remembered until its partner was asked.
+        """
+        return await self._ring(delivery_id, Happening.REPLAYED, operator, routes, now, attempts=0)
 
     async def give_back(
         self, delivery_id: str, operator: str, why: str, routes: RouteTable, now: datetime
@@ -138,6 +139,7 @@ class DeadLetters:
                 ring_failures=0,
                 recipient=await _recipient(tx, row, route.organ_key),
                 connection_id=route.connection_id,
+                reason=row.reason if is_unsure(row) else None,
                 **fields,
             )
 

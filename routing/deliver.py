@@ -33,6 +33,8 @@ from routing.records import (
     PackageRecord,
     Reason,
     change,
+    exhausted,
+    is_unsure,
 )
 from routing.retry_policy import SCHEDULE, TryAgainAt, after_attempt
 from routing.route_table import Connection, RouteTable
@@ -199,10 +201,12 @@ class Deliver:
         result = AttemptResult(AttemptOutcome.TRY_LATER)
         if begun.ask_first:
             result = await partner.ask(connection, begun.delivery, begun.package)
+        # Whatever comes of this attempt: an earlier one may have arrived.
+        unsure = result.outcome is AttemptOutcome.UNKNOWN
         if result.outcome in (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN):
             result = await partner.deliver(connection, begun.delivery, begun.package)
         issued = await self._refusal(begun, result, routes)
-        return Attempted(await self._end(begun.delivery, result, issued), result)
+        return Attempted(await self._end(begun, result, issued, unsure), result)
 
     async def _refusal(
         self, begun: _Begun, result: AttemptResult, routes: RouteTable | None
@@ -270,7 +274,8 @@ class Deliver:
                 return None
             await tx.apply([step])
             await tx.start_attempt(Attempt(row.id, row.attempts + 1, self._owner, now))
-            return _Begun(step.after, package, row.state is TransportState.UNKNOWN)
+            ask_first = row.state is TransportState.UNKNOWN or is_unsure(row)
+            return _Begun(step.after, package, ask_first)
 
         return await self._database.write(write)
 
@@ -284,8 +289,10 @@ class Deliver:
         await tx.apply([put_off(row, now + TURN, now, "earlier-version-first")])
         return True
 
-    async def _end(self, begun: Delivery, result: AttemptResult, issued: Issued | None) -> Delivery:
-        now = self._clock()
+    async def _end(
+        self, made: _Begun, result: AttemptResult, issued: Issued | None, unsure: bool
+    ) -> Delivery:
+        now, begun = self._clock(), made.delivery
 
         async def write(tx: Transaction) -> Delivery:
             row = await tx.get_delivery(begun.id, lock=True)
@@ -306,7 +313,7 @@ class Deliver:
             # A late success counts whoever holds the lease now; anything else is the owner's word.
             if not mine and result.outcome is not AttemptOutcome.DELIVERED:
                 return row
-            changes = self._outcome(row, result, now)
+            changes = self._outcome(row, result, now, unsure)
             await tx.apply(changes)
             if issued is not None and changes:
                 await record_issued(tx, [issued], issued.package.document_pk)
@@ -317,7 +324,9 @@ class Deliver:
 
         return await self._database.write(write)
 
-    def _outcome(self, row: Delivery, result: AttemptResult, now: datetime) -> list[Change]:
+    def _outcome(
+        self, row: Delivery, result: AttemptResult, now: datetime, unsure: bool
+    ) -> list[Change]:
         actor = f"worker:{self._owner}"
         data: dict[str, object] = {"attempt": row.attempts, "detail": result.detail}
         if result.sentence != NOTHING_TO_SAY:
@@ -342,12 +351,19 @@ class Deliver:
                     row, Happening.RETURNED, actor=actor, now=now, data=data, reason=reason, **free
                 )
             case _:
-                return self._again(row, result, now, data)
+                return self._again(row, result, now, data, unsure)
         return [step] if isinstance(step, Change) else []
 
     def _again(
-        self, row: Delivery, result: AttemptResult, now: datetime, data: dict[str, object]
+        self,
+        row: Delivery,
+        result: AttemptResult,
+        now: datetime,
+        data: dict[str, object],
+        unsure: bool,
     ) -> list[Change]:
+        """Not delivered, not refused; `unsure`: the partner could not say of earlier attempts."""
+        unknown = unsure or result.outcome is AttemptOutcome.UNKNOWN
         actor = f"worker:{self._owner}"
         free = {"lease_owner": None, "lease_until": None}
         next_try = after_attempt(row.attempts, now, self._spread(), self._schedule)
@@ -355,7 +371,6 @@ class Deliver:
             if result.retry_after is not None:
                 asked = now + min(result.retry_after, LONGEST_WISH)
                 next_try = TryAgainAt(max(next_try.at, asked))
-            unknown = result.outcome is AttemptOutcome.UNKNOWN
             happening = Happening.OUTCOME_UNKNOWN if unknown else Happening.TRY_LATER
             step = change(
                 row,
@@ -364,10 +379,11 @@ class Deliver:
                 now=now,
                 data={**data, "nextAttemptAt": next_try.at.isoformat()},
                 ring_at=next_try.at,
+                reason=None,
                 **free,
             )
         else:
-            reason = Reason("attempts-exhausted", result.sentence, try_again=True)
+            reason = exhausted(result.sentence, unsure=unknown)
             step = change(
                 row, Happening.EXHAUSTED, actor=actor, now=now, data=data, reason=reason, **free
             )

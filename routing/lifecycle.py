@@ -26,7 +26,7 @@ from routing.change_requests import (
     request_change,
 )
 from routing.gateway_reports import About
-from routing.records import Change, Delivery, Reason, change
+from routing.records import Change, Delivery, Reason, change, is_unsure
 from routing.states import Happening, TransportState
 
 
@@ -65,7 +65,8 @@ class Plan:
     abouts: dict[str, About] = field(default_factory=dict)
 
 
-#: Nobody has seen a copy in these states (unless it was fetched before an operator held it).
+#: Nobody has seen a copy in these states (unless it was fetched before an operator held it, or an
+#: attempt without an answer may have brought it: `routing.records.is_unsure`).
 _UNSEEN = (
     TransportState.ACCEPTED,
     TransportState.QUEUED,
@@ -125,7 +126,7 @@ class Context:
 
 def unseen(copy: Delivery) -> bool:
     """Whether the gateway can still take the copy back by itself."""
-    return copy.state in _UNSEEN and copy.fetched_at is None
+    return copy.state in _UNSEEN and copy.fetched_at is None and not is_unsure(copy)
 
 
 def _waits(request: ChangeRequest, kind: RequestKind, withdrawn: Sequence[Delivery]) -> bool:

@@ -16,7 +16,7 @@ from envelopes.findings import Sentence
 from routing.gateway_reports import About, GatewayReports, Issued, record_issued
 from routing.on_time import OnTime
 from routing.ports import Database, Transaction
-from routing.records import DOCUMENT, Change, Delivery, PackageRecord, Reason, change
+from routing.records import DOCUMENT, Change, Delivery, PackageRecord, Reason, change, is_unsure
 from routing.route_table import Connection, RouteTable
 from routing.states import Happening, TransportState
 
@@ -62,10 +62,12 @@ class Receipts:
         if not _ID.fullmatch(receipt.delivery_id):
             return ReceiptEffect.NOT_YOURS
         found = await self._database.read(lambda tx: _look(tx, receipt.delivery_id))
-        if found is None or found[0].connection_id != connection.id or not found[0].attempts:
-            # Before the first attempt nobody outside knows the id.
+        if found is None or found[0].connection_id != connection.id:
             return ReceiptEffect.NOT_YOURS
         row, package = found
+        if not (row.attempts or is_unsure(row)):
+            # Before the first attempt nobody outside knows the id.
+            return ReceiptEffect.NOT_YOURS
         if receipt.digest.lower() != package.digest:
             return ReceiptEffect.OTHER_CONTENT
         if receipt.refusal is None:

@@ -229,6 +229,24 @@ def change(
     return Change(delivery, after, event)
 
 
+#: Why a delivery is dead: nobody has it, or nobody knows whether somebody does.
+EXHAUSTED = "attempts-exhausted"
+EXHAUSTED_UNSURE = "attempts-exhausted-unknown"
+
+
+def exhausted(sentence: Sentence, *, unsure: bool) -> Reason:
+    """The attempts are used up; `unsure`: one of them may have arrived all the same."""
+    return Reason(EXHAUSTED_UNSURE if unsure else EXHAUSTED, sentence, try_again=True)
+
+
+def is_unsure(copy: Delivery) -> bool:
+    """Whether attempts ended without an answer before it was given up, or replayed after that.
+
+    The reason stays with the delivery until the partner has answered: what its state cannot tell.
+    """
+    return copy.reason is not None and copy.reason.code == EXHAUSTED_UNSURE
+
+
 #: States that a package may be in without ever having come near its recipient.
 _UNREACHED = (
     TransportState.ACCEPTED,
@@ -245,6 +263,8 @@ def can_have(copy: Delivery) -> bool:
 
     Who cannot have a package has nothing to report on it, and nothing of it to be shown.
     """
+    if is_unsure(copy):
+        return True
     untouched = copy.offered_at is None and copy.fetched_at is None and copy.attempts == 0
     if untouched and copy.state in _UNREACHED:
         return False

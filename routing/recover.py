@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from envelopes.findings import Sentence
 from routing.deliver import put_off
 from routing.ports import Database, Transaction
-from routing.records import Change, Delivery, Reason, change
+from routing.records import Change, Delivery, change, exhausted
 from routing.retry_policy import GiveUp, after_attempt
 from routing.states import Happening, Impossible
 
@@ -76,7 +76,7 @@ def _interrupted(row: Delivery, now: datetime) -> Change | Impossible:
     actor = "gateway:timer"
     free = {"lease_owner": None, "lease_until": None}
     if isinstance(following, GiveUp):
-        reason = Reason("attempts-exhausted", GIVEN_UP, try_again=True)
+        reason = exhausted(GIVEN_UP, unsure=True)
         return change(
             row, Happening.EXHAUSTED, actor=actor, now=now, data=data, reason=reason, **free
         )
