@@ -1,27 +1,33 @@
-"""The body of a request that hands a package in: what is refused before, and how it is received.
+"""The body of a request: of one that hands a package in, and of any other.
 
 Every face over HTTP takes packages through `body_of`, so that limits, places and `Expect` are the
-same for all of them.
+same for all of them, and everything else through `small_body`: no body is waited for without end.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.payloads import Spool
 from envelopes.findings import Sentence
 from envelopes.read import ReadResult
 from gateway.hand_in import received
 from gateway.intake import Body, IntakeFault, NotReceived, too_large
-from gateway.rest.problems import Problem
+from gateway.rest.problems import Problem, bad_parameter
 from gateway.rest.requests import services
 from gateway.services import Services
 from gateway.settings import MIB
 from routing.route_table import Connection
 
+#: Largest body of a request that brings no package.
+SMALL_BODY = 64 * 1024
 STATUS_OF_FAULT = {
     IntakeFault.TOO_LARGE: 413,
     IntakeFault.TOO_SLOW: 408,
@@ -47,6 +53,72 @@ async def go_on(request: web.Request) -> None:
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+
+
+async def small_body(
+    request: web.Request, gateway: Services, largest: int = SMALL_BODY
+) -> bytes | IntakeFault:
+    """The body of a request that brings no package, whole, or why there is none.
+
+    It has `intake_grace_seconds` in all. The fault is TOO_LARGE, TOO_SLOW or CUT_OFF.
+    """
+    if (request.content_length or 0) > largest:
+        return IntakeFault.TOO_LARGE
+    found = bytearray()
+    try:
+        async with asyncio.timeout(gateway.settings.intake_grace_seconds):
+            while block := await request.content.readany():
+                found += block
+                if len(found) > largest:
+                    return IntakeFault.TOO_LARGE
+    except TimeoutError:
+        return IntakeFault.TOO_SLOW
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        return IntakeFault.CUT_OFF
+    return bytes(found)
+
+
+async def json_object(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises `Problem` 400, 408 or 413."""
+    gateway = services(request)
+    body = await small_body(request, gateway)
+    if isinstance(body, IntakeFault):
+        raise _no_json(body, gateway)
+    try:
+        data = json.loads(body.decode(request.charset or "utf-8"))
+    except (ValueError, LookupError, RecursionError) as error:
+        raise bad_parameter("body", str(error)[:200], "a JSON object in UTF-8") from None
+    if not isinstance(data, dict):
+        raise bad_parameter("body", type(data).__name__, "a JSON object")
+    return data
+
+
+def _no_json(fault: IntakeFault, gateway: Services) -> Problem:
+    match fault:
+        case IntakeFault.TOO_LARGE:
+            sentence = bad_parameter("body", "", f"{SMALL_BODY} bytes").sentence
+            return Problem(413, fault.value, sentence, headers={"Connection": "close"})
+        case IntakeFault.TOO_SLOW:
+            patience = gateway.settings.intake_grace_seconds
+            return Problem(
+                408,
+                fault.value,
+                Sentence(
+                    vi=f"Thân yêu cầu không đến đủ trong {patience:g} giây (tham số "
+                    "intake_grace_seconds); hãy gửi lại.",
+                    en=f"The body did not come whole within {patience:g} s "
+                    "(setting intake_grace_seconds); send it again.",
+                ),
+                headers={"Connection": "close"},
+                allowed=f"{patience:g} s",
+                setting="intake_grace_seconds",
+            )
+    return Problem(
+        400,
+        fault.value,
+        Sentence("Thân yêu cầu bị ngắt giữa chừng", "The body was cut off on its way"),
+        headers={"Connection": "close"},
+    )
 
 
 @asynccontextmanager

@@ -20,9 +20,9 @@ from envelopes.findings import Sentence
 from gateway import clock
 from gateway.callbacks import post_signed
 from gateway.rest import encode
-from gateway.rest.body import place_for
+from gateway.rest.body import json_object, place_for
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import connection, id_of, json_object, services, text_member
+from gateway.rest.requests import connection, id_of, services, text_member
 from routing.callbacks import Endpoint, PostResult, body_of, check_event, is_type_pattern
 from routing.route_table import Connection
 from routing.webhook_signature import SECRET_BYTES, secret_of

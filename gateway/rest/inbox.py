@@ -12,14 +12,13 @@ from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, StaffInfo, StatusCode
 from gateway import clock
 from gateway.rest import encode
-from gateway.rest.body import place_for
+from gateway.rest.body import json_object, place_for
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import (
     connection,
     correlation_id,
     id_of,
-    json_object,
     number,
     services,
     text_member,

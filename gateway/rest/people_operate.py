@@ -12,9 +12,10 @@ from envelopes.findings import Sentence
 from gateway import clock
 from gateway.access.people import Person, Right
 from gateway.rest import encode
+from gateway.rest.body import json_object
 from gateway.rest.people import person
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import id_of, json_object, number, services, text_member
+from gateway.rest.requests import id_of, number, services, text_member
 from gateway.services import Services
 from gateway.waiting import why_waiting
 from routing.dead_letters import Answer, NotNow, UnknownDelivery

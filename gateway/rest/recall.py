@@ -10,11 +10,11 @@ from envelopes.findings import Sentence
 from envelopes.model import Party, StatusCode
 from gateway import clock
 from gateway.rest import encode
-from gateway.rest.body import place_for
+from gateway.rest.body import json_object, place_for
 from gateway.rest.documents import find
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter
-from gateway.rest.requests import connection, correlation_id, json_object, services, text_member
+from gateway.rest.requests import connection, correlation_id, services, text_member
 from gateway.services import Services
 from routing.change_step import copies_of
 from routing.gateway_reports import About, compose_report

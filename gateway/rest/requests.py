@@ -12,7 +12,6 @@ from adapters.tls import fingerprint_of
 from gateway import clock
 from gateway.admission import Shown
 from gateway.rest.problems import (
-    Problem,
     bad_parameter,
     not_admitted,
     not_found,
@@ -119,19 +118,6 @@ def refuse_unstorable(request: web.Request) -> None:
     for name, value in request.query.items():
         if _UNSTORABLE.search(name + value):
             raise bad_parameter(name, repr(value)[:100], "no NUL, no half characters")
-
-
-async def json_object(request: web.Request, largest: int = 64 * 1024) -> dict[str, Any]:
-    """The body as a JSON object. Raises `Problem` 400 or 413."""
-    if (request.content_length or 0) > largest:
-        raise Problem(413, "too-large", bad_parameter("body", "", f"{largest} bytes").sentence)
-    try:
-        data = await request.json()
-    except (ValueError, LookupError, RecursionError, web.RequestPayloadError) as error:
-        raise bad_parameter("body", str(error)[:200], "a JSON object in UTF-8") from None
-    if not isinstance(data, dict):
-        raise bad_parameter("body", type(data).__name__, "a JSON object")
-    return data
 
 
 def text_member(body: dict[str, Any], name: str) -> str:

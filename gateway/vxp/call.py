@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from envelopes.findings import Sentence
-from gateway.rest.body import go_on
+from gateway.intake import IntakeFault
+from gateway.rest.body import SMALL_BODY, go_on, small_body
 from gateway.rest.problems import Problem
 from gateway.services import Services
 from gateway.vxp.gate import Caller
 from routing.records import DOCUMENT, STATUS
 from routing.route_table import Connection
 
-#: Largest body of an operation that takes no package.
-SMALL_BODY = 64 * 1024
 #: Ids are UUIDs; nothing else ever reaches the database as one.
 _ID = re.compile(r"[0-9a-f-]{36}")
 
@@ -78,25 +75,21 @@ class Call:
     async def small_body(self) -> bytes:
         """The body, whatever it is; read to its end so that the next request can follow."""
         await go_on(self.request)
-        found = bytearray()
-        try:
-            async with asyncio.timeout(self.services.settings.intake_grace_seconds):
-                while block := await self.request.content.readany():
-                    found += block
-                    if len(found) > SMALL_BODY:
-                        raise refused(
-                            413,
-                            Sentence(
-                                vi=f"Thân yêu cầu quá lớn; cho phép {SMALL_BODY} byte.",
-                                en=f"The body is too large; allowed: {SMALL_BODY} bytes.",
-                            ),
-                        )
-        except (TimeoutError, ConnectionError, web.RequestPayloadError, HttpProcessingError):
+        found = await small_body(self.request, self.services)
+        if found is IntakeFault.TOO_LARGE:
+            raise refused(
+                413,
+                Sentence(
+                    vi=f"Thân yêu cầu quá lớn; cho phép {SMALL_BODY} byte.",
+                    en=f"The body is too large; allowed: {SMALL_BODY} bytes.",
+                ),
+            )
+        if isinstance(found, IntakeFault):
             raise refused(
                 408,
                 Sentence("Thân yêu cầu không đến đủ; hãy gửi lại.", "The body did not come whole."),
-            ) from None
-        return bytes(found)
+            )
+        return found
 
 
 def json_object(body: bytes) -> dict[str, Any] | None:

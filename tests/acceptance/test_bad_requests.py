@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import struct
+import time
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
 from tests.acceptance.ministry import NGHE_AN, SENDER, Ministry, bearer, new_id, post
 from tests.acceptance.raw import problem, talk
+from tests.acceptance.strictness import GRACE
 from tests.support import packages
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.usefixtures("still_healthy")
 
@@ -144,6 +150,41 @@ def test_reports_that_are_none(strict: Ministry) -> None:
     assert answer.status in (202, 400), answer
     large = strict.nghe_an.call("POST", path, b" " * 100_000)
     problem((large.status, large.headers, large.body), 413, "too-large")
+
+
+def test_json_that_stands_still(strict: Ministry) -> None:
+    """A JSON body has the grace time and no more: 408, whatever announced it, and closed."""
+    for headers in ({"Content_Length": "30"}, {"Transfer_Encoding": "chunked"}):
+        with talk(strict.gateway.port) as peer:
+            start = time.monotonic()
+            peer.head("POST", "/v1/callbacks", Authorization=bearer(strict), **headers)
+            half = b'{"address": "htt'
+            peer.chunks([half]) if "Transfer_Encoding" in headers else peer.send(half)
+            told = problem(peer.answer(), 408, "too-slow")
+            assert GRACE * 0.9 <= time.monotonic() - start < GRACE + 5
+            assert told["setting"] == "intake_grace_seconds"
+            assert peer.at_end()
+
+
+def test_json_that_is_cut_off(strict: Ministry) -> None:
+    """Who hangs up in the middle of a JSON body has made no fault of ours; the log tells 400."""
+    path = f"/v1/deliveries/{uuid4()}/reports"
+    with talk(strict.gateway.port) as peer:
+        peer.head("POST", path, Authorization=bearer(strict), Content_Length="30")
+        peer.send(b'{"statusCode":')
+    with talk(strict.gateway.port) as peer:
+        # A reset instead of a farewell.
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.head("POST", path, Authorization=bearer(strict), Content_Length="30")
+        peer.send(b'{"statusCode":')
+
+    def told() -> list[int]:
+        log = strict.gateway.log.read_text(errors="replace").splitlines()
+        requests = [json.loads(line) for line in log if path in line]
+        return [one["status"] for one in requests if one["event"] == "request"]
+
+    wait_until(lambda: len(told()) == 2, GRACE * 8, "both requests in the log")
+    assert told() == [400, 400]
 
 
 @pytest.mark.parametrize("long", [41, 256, 300, 5000])
