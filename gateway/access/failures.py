@@ -9,8 +9,10 @@ addresses is bounded.
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -24,8 +26,8 @@ log = structlog.get_logger(__name__)
 #: Failures that one address may make at once; one is forgiven after so many seconds.
 FREE_FAILURES = 100
 FORGIVEN_SECONDS = 1.0
-#: Most addresses whose failures are remembered.
-MOST_ADDRESSES = 10_000
+#: Most callers whose failures are remembered.
+MOST_REMEMBERED = 10_000
 #: Seconds between two events about one address.
 EVENT_EVERY = 600.0
 SECURITY_EVENT = "security.failed-authentications"
@@ -41,37 +43,48 @@ class _Trouble:
     told_at: float = float("-inf")
 
 
-class FailedAttempts:
-    """The arithmetic: pure, with the time as an argument (seconds of a monotonic clock)."""
+Who = TypeVar("Who", bound=Hashable)
 
-    def __init__(self) -> None:
-        self._of: dict[str, _Trouble] = {}
 
-    def wait(self, address: str, now: float) -> float:
-        """Seconds until a strange token from this address is looked at again; 0: now."""
-        trouble = self._of.get(address)
+class FailedAttempts(Generic[Who]):
+    """The arithmetic: pure, with the time as an argument (seconds of a monotonic clock).
+
+    `Who` is what failures are counted by: an address, or more than that.
+    """
+
+    def __init__(
+        self, free: int = FREE_FAILURES, forgiven_seconds: float = FORGIVEN_SECONDS
+    ) -> None:
+        """`free` failures at once cost nothing; one is forgiven after `forgiven_seconds`."""
+        self._free = free
+        self._forgiven = forgiven_seconds
+        self._of: dict[Who, _Trouble] = {}
+
+    def wait(self, who: Who, now: float) -> float:
+        """Seconds until a strange token from there is looked at again; 0: now."""
+        trouble = self._of.get(who)
         ahead = trouble.due - now if trouble else 0.0
-        return max(0.0, ahead - FREE_FAILURES * FORGIVEN_SECONDS)
+        return max(0.0, ahead - self._free * self._forgiven)
 
-    def note(self, address: str, now: float) -> int:
+    def note(self, who: Who, now: float) -> int:
         """One more; how many there were when that is to be told, else 0."""
-        self._make_room(address, now)
-        trouble = self._of.setdefault(address, _Trouble(now))
+        self._make_room(who, now)
+        trouble = self._of.setdefault(who, _Trouble(now))
         if trouble.due <= now:
             trouble.count = 0
         trouble.count += 1
-        most = now + (FREE_FAILURES + 1) * FORGIVEN_SECONDS
-        trouble.due = min(max(trouble.due, now) + FORGIVEN_SECONDS, most)
-        if trouble.count < FREE_FAILURES or now - trouble.told_at < EVENT_EVERY:
+        most = now + (self._free + 1) * self._forgiven
+        trouble.due = min(max(trouble.due, now) + self._forgiven, most)
+        if trouble.count < self._free or now - trouble.told_at < EVENT_EVERY:
             return 0
         trouble.told_at = now
         return trouble.count
 
-    def _make_room(self, address: str, now: float) -> None:
-        if address in self._of or len(self._of) < MOST_ADDRESSES:
+    def _make_room(self, who: Who, now: float) -> None:
+        if who in self._of or len(self._of) < MOST_REMEMBERED:
             return
         self._of = {key: one for key, one in self._of.items() if one.due > now}
-        if len(self._of) >= MOST_ADDRESSES:
+        if len(self._of) >= MOST_REMEMBERED:
             # An attack from everywhere: limiting single addresses does not help against it.
             self._of.clear()
 
@@ -95,7 +108,7 @@ class FailedAuthentications:
     def __init__(self, database: Database, metrics: Metrics) -> None:
         self._database = database
         self._metrics = metrics
-        self._attempts = FailedAttempts()
+        self._attempts = FailedAttempts[str]()
 
     def wait(self, peer: str | None) -> float:
         """Seconds until a strange token from there is looked at again; 0: now."""

@@ -17,8 +17,9 @@ from aiohttp import web
 
 from envelopes.findings import Sentence
 from gateway import clock
+from gateway.access.failures import FailedAttempts, address_of
 from gateway.kinds.vxp import VXP, VxpOptions
-from gateway.rest.problems import Problem, not_admitted
+from gateway.rest.problems import Problem, not_admitted, too_many_failures
 from gateway.rest.requests import shown_certificate
 from gateway.services import Services
 from gateway.vxp.headers import (
@@ -43,8 +44,6 @@ FORGIVEN_SECONDS = 2.0
 #: Seconds that the answer to a further one takes, and how many may wait for theirs together.
 SLOW_ANSWER = 1.0
 MOST_WAITING = 8
-#: Most callers whose failures are remembered.
-MOST_CALLERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +71,18 @@ class Failures:
     """
 
     def __init__(self) -> None:
-        self._due: dict[tuple[str, str], float] = {}
+        self._attempts = FailedAttempts[tuple[str, str]](FREE_FAILURES, FORGIVEN_SECONDS)
         self._waiting: Counter[tuple[str, str]] = Counter()
 
-    def crowded(self, caller: tuple[str, str]) -> bool:
+    def crowded(self, peer: str | None, system_id: str) -> bool:
         """Whether so many wrong signatures wait for their answer that no other is looked at."""
-        return self._waiting[caller] >= MOST_WAITING
+        return self._waiting[address_of(peer), system_id] >= MOST_WAITING
 
-    async def note(self, caller: tuple[str, str]) -> None:
+    async def note(self, peer: str | None, system_id: str) -> None:
         """One more; returns late when there were many."""
-        now = time.monotonic()
-        if len(self._due) >= MOST_CALLERS:
-            self._due = {key: due for key, due in self._due.items() if due > now}
-        if len(self._due) >= MOST_CALLERS:
-            self._due.clear()
-        due = max(self._due.get(caller, 0.0), now) + FORGIVEN_SECONDS
-        self._due[caller] = min(due, now + (FREE_FAILURES + 1) * FORGIVEN_SECONDS)
-        if due - now <= FREE_FAILURES * FORGIVEN_SECONDS:
+        caller, now = (address_of(peer), system_id), time.monotonic()
+        self._attempts.note(caller, now)
+        if not self._attempts.wait(caller, now):
             return
         self._waiting[caller] += 1
         try:
@@ -115,16 +109,16 @@ class Gate:
         if isinstance(claim, Distrusted):
             raise self._refused(claim, peer, "")
         connection = await self._find(claim.system_id)
-        key = (peer, claim.system_id if connection is not None else "")
-        if self._failures.crowded(key):
+        system_id = claim.system_id if connection is not None else ""
+        if self._failures.crowded(request.remote, system_id):
             self._services.metrics.distrusted.labels(VXP, "too-many-failures").inc()
-            raise _too_many()
+            raise too_many_failures(SLOW_ANSWER)
         parameters = await self._signed(claim, connection)
         if isinstance(parameters, Distrusted) or connection is None:
             why = parameters if isinstance(parameters, Distrusted) else _unknown()
             if why.why is Distrust.WRONG_SIGNATURE:
                 await self._services.failures.count(VXP, request.remote)
-                await self._failures.note(key)
+                await self._failures.note(request.remote, system_id)
             raise self._refused(why, peer, claim.system_id)
         options = options_of(connection, VxpOptions)
         turned_away = self._services.admission.admit(
@@ -188,16 +182,5 @@ def _unknown() -> Distrusted:
             vi="Không có hệ thống nào với systemid này, hoặc chữ ký hash-header không đúng với mã "
             "bí mật.",
             en="There is no system of this systemid, or hash-header was not made with its secret.",
-        ),
-    )
-
-
-def _too_many() -> Problem:
-    return Problem(
-        429,
-        "too-many-failures",
-        Sentence(
-            vi="Quá nhiều lần xác thực sai từ địa chỉ này; hãy chờ vài giây rồi thử lại.",
-            en="Too many failed authentications from this address; wait some seconds, try again.",
         ),
     )

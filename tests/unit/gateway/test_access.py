@@ -14,7 +14,7 @@ from gateway.access.failures import (
     EVENT_EVERY,
     FORGIVEN_SECONDS,
     FREE_FAILURES,
-    MOST_ADDRESSES,
+    MOST_REMEMBERED,
     FailedAttempts,
     address_of,
 )
@@ -120,7 +120,7 @@ def test_claims_that_do_not_fit_make_nobody(changed: dict[str, Any]) -> None:
 
 def test_failures_are_slowed_down_forgiven_and_told_now_and_then() -> None:
     """A burst is free; then one a second; an event per address and ten minutes."""
-    attempts = FailedAttempts()
+    attempts = FailedAttempts[str]()
     told = [attempts.note("a", 1000.0) for _ in range(FREE_FAILURES + 5)]
     assert [one for one in told if one] == [FREE_FAILURES]
     assert attempts.wait("a", 1000.0) > 0 and attempts.wait("b", 1000.0) == 0
@@ -132,10 +132,10 @@ def test_failures_are_slowed_down_forgiven_and_told_now_and_then() -> None:
 
 def test_the_memory_of_addresses_is_bounded() -> None:
     """However many addresses fail."""
-    attempts = FailedAttempts()
-    for number in range(MOST_ADDRESSES + 100):
+    attempts = FailedAttempts[str]()
+    for number in range(MOST_REMEMBERED + 100):
         attempts.note(str(number), 1000.0)
-    assert len(attempts._of) <= MOST_ADDRESSES
+    assert len(attempts._of) <= MOST_REMEMBERED
 
 
 @given(st.text(max_size=60))

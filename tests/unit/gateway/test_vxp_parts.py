@@ -92,28 +92,33 @@ async def test_wrong_signatures_wait_and_only_so_many(monkeypatch: pytest.Monkey
     failures, caller = Failures(), ("10.0.0.1", "H41")
     start = time.monotonic()
     for _ in range(gate.FREE_FAILURES):
-        await failures.note(caller)
+        await failures.note(*caller)
     assert time.monotonic() - start < 0.2
-    waiting = [asyncio.ensure_future(failures.note(caller)) for _ in range(gate.MOST_WAITING)]
+    waiting = [asyncio.ensure_future(failures.note(*caller)) for _ in range(gate.MOST_WAITING)]
     await asyncio.sleep(0)
-    assert failures.crowded(caller)
-    assert not failures.crowded(("10.0.0.2", "H41"))
-    assert not failures.crowded(("10.0.0.1", "G22"))
+    assert failures.crowded(*caller)
+    assert not failures.crowded("10.0.0.2", "H41")
+    assert not failures.crowded("10.0.0.1", "G22")
     await asyncio.gather(*waiting)
-    assert not failures.crowded(caller)
+    assert not failures.crowded(*caller)
 
 
-def test_failures_of_very_many_callers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses can be made up: what is remembered of them is bounded."""
-    monkeypatch.setattr(gate, "MOST_CALLERS", 10)
+async def test_one_subscriber_is_slowed_down_whatever_its_addresses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who has a /64 of IPv6 addresses is one caller, with a new address for each guess."""
+    monkeypatch.setattr(gate, "SLOW_ANSWER", 0.2)
     failures = Failures()
-
-    async def many() -> None:
-        for number in range(100):
-            await failures.note((str(number), ""))
-
-    asyncio.run(many())
-    assert len(failures._due) <= 10
+    for number in range(gate.FREE_FAILURES):
+        await failures.note(f"2001:db8::{number:x}", "H41")
+    late = [
+        asyncio.ensure_future(failures.note(f"2001:db8::ffff:{number:x}", "H41"))
+        for number in range(gate.MOST_WAITING)
+    ]
+    await asyncio.sleep(0)
+    assert failures.crowded("2001:db8::abcd", "H41")
+    assert not failures.crowded("2001:db8:0:1::1", "H41")
+    await asyncio.gather(*late)
 
 
 # --- agencies -------------------------------------------------------------------------------------
