@@ -36,6 +36,8 @@ class Item:
     #: Agencies of ours that it is for; empty where the axis does not say.
     recipients: tuple[str, ...] = ()
     created: datetime | None = None
+    #: Whether the axis lists it as a status package.
+    is_report: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ def _item(row: Mapping[str, Any]) -> Item | Unusable:
     service = text_of(row.get("serviceType"))
     if service and service.lower() != "edoc":
         return Unusable(shown, f"serviceType {service}")
-    return Item(doc_id, text_of(row.get("from")), codes_of(row.get("to")), _created(row))
+    is_report = text_of(row.get("messageType")).lower() == STATUS
+    sender, recipients = text_of(row.get("from")), codes_of(row.get("to"))
+    return Item(doc_id, sender, recipients, _created(row), is_report)
 
 
 def _created(row: Mapping[str, Any]) -> datetime | None:

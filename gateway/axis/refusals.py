@@ -3,6 +3,9 @@
 `fail` would only make the axis offer the package again. So its sender gets a status 02 from this
 gateway, back through the axis, and the axis hears `done`. The report's words and time depend on the
 item alone: told again after a crash in between, it is the same bytes, hence the same package.
+
+One answer of the axis is not believed where nothing in it could be: bytes that are no package may
+have been spoiled on the way. Only the same bytes, fetched once more, are refused for good.
 """
 
 from __future__ import annotations
@@ -50,7 +53,10 @@ class Rejected:
     read: ReadResult | None = None
     digest: str = ""
     rules: tuple[str, ...] = ()
+    #: Whether its sender has to be told.
     told: bool = True
+    #: Whether the bytes may be spoiled: a second fetch has to give the same ones.
+    doubtful: bool = False
 
 
 def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rejected:
@@ -69,7 +75,9 @@ def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rej
         read,
         digest,
         tuple(sorted({finding.rule for finding in wrong})),
-        told=refused.kind not in _UNTOLD and not report,
+        told=refused.kind not in _UNTOLD and not report and not item.is_report,
+        # Another's package under this id may be the axis' mistake, and is answered to nobody.
+        doubtful=read.package is None or refused.kind is RefusalKind.NOT_THE_SENDER,
     )
 
 
@@ -79,13 +87,21 @@ def not_taken(item: Item, fault: NotReceived) -> Rejected:
         vi=f"Không nhận được gói tin: {fault.found}; cho phép: {fault.allowed}.",
         en=f"The package cannot be taken: found {fault.found}; allowed: {fault.allowed}.",
     )
-    return Rejected(item, fault.fault.value, sentence)
+    empty = fault.fault is IntakeFault.EMPTY
+    return Rejected(item, fault.fault.value, sentence, told=not item.is_report, doubtful=empty)
 
 
 async def tell(services: Services, connection: Connection, rejection: Rejected) -> bool:
-    """Tell the sender where it can be known, and write the refusal down; whether it is told."""
-    routes = await services.registry.routes()
+    """Tell the sender where it has to be told, and write the refusal down.
+
+    False when nobody could be told yet, because the sender is not known or nothing leads there:
+    then nothing is written down either.
+    """
+    # The directory of a fresh axis comes beside its first packages.
+    routes = await services.registry.routes(newest=True)
     report = await _report(services, routes, rejection) if rejection.told else None
+    if rejection.told and report is None:
+        return False
     now = clock.now()
     item = rejection.item
     event = Event(
@@ -111,7 +127,7 @@ async def tell(services: Services, connection: Connection, rejection: Rejected) 
 
     await services.database.write(write)
     services.outbox.notify()
-    return report is not None
+    return True
 
 
 async def _report(services: Services, routes: RouteTable, rejection: Rejected) -> Issued | None:
@@ -123,15 +139,25 @@ async def _report(services: Services, routes: RouteTable, rejection: Rejected) -
     moment = item.created or _same_day(now)
     like = _like(rejection, now)
     told_for = ", ".join(item.recipients[:5]) or "?"
-    issued = await services.reports.refusal(
-        about, told_for, Reason(rejection.why, rejection.sentence), routes, like, moment
-    )
+    reason = Reason(rejection.why, _sentence(rejection, about))
+    issued = await services.reports.refusal(about, told_for, reason, routes, like, moment)
     if issued is None:
         return None
     return Issued(
         replace(issued.package, received_at=now),
         replace(issued.delivery, created_at=now, updated_at=now, ring_at=now, fair_key=now),
         tuple(replace(event, at=now) for event in issued.events),
+    )
+
+
+def _sentence(rejection: Rejected, about: About) -> Sentence:
+    """Why; where the document's own id could not be read, the sender learns whose the id is."""
+    sentence, doc_id = rejection.sentence, rejection.item.doc_id
+    if about.document_id != doc_id:
+        return sentence
+    return Sentence(
+        vi=f"Không đọc được DocumentId; docId của gói tin trên trục là {doc_id}. {sentence.vi}",
+        en=f"The DocumentId cannot be read; the axis' docId is {doc_id}. {sentence.en}",
     )
 
 

@@ -3,7 +3,8 @@
 A crash between any two steps costs nothing: until `done` the axis lists the package again, and the
 same bytes are recorded once (`routing.accept`). What cannot be taken *now* stays in the list and is
 left alone for a growing while; `fail` is never said, because it would tell the sender of a failure
-that is none. What is refused for good is told to its sender (`gateway.axis.refusals`), then `done`.
+that is none. What is refused for good is told to its sender (`gateway.axis.refusals`), then `done`;
+where it cannot be told, or was fetched once only and could not be read, the item stays in the list.
 One item's trouble stops no other.
 """
 
@@ -25,8 +26,9 @@ from gateway.axis.options import AxisOptions
 from gateway.axis.refusals import FOR_GOOD, Rejected, not_taken, rejected, tell
 from gateway.hand_in import received, record
 from gateway.intake import Body, NotReceived
+from identifiers.organ_id import MalformedOrganId, OrganId
 from routing.ports import Unavailable
-from routing.route_table import Connection
+from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, RefusalKind, Refused, Submission
 
 if TYPE_CHECKING:
@@ -75,6 +77,18 @@ class Turn:
         self.over.set()
 
 
+def _denies(routes: RouteTable, said: str, written: str) -> bool:
+    """Whether the axis names another agency than the package does, both of them known here.
+
+    A code that nobody has yet may be another code of the same agency.
+    """
+    one, other = (OrganId.parse(code) for code in (said, written))
+    if isinstance(one, MalformedOrganId) or isinstance(other, MalformedOrganId):
+        return False
+    found = routes.directory.find(one), routes.directory.find(other)
+    return None not in found and not routes.directory.same(one, other)
+
+
 def _must_be_there(answer: AxisAnswer) -> None:
     if answer.heard is Heard.LATER and not answer.status:
         raise AxisAway(str(answer))
@@ -90,6 +104,8 @@ class Taker:
         self._troubles: dict[str, Trouble] = {}
         #: Durable here, `done` not heard there yet.
         self._stored: set[str] = set()
+        #: Digests of bytes that could not be believed, by docId.
+        self._doubted: dict[str, str] = {}
         self._told: set[str] = set()
         #: Nothing more is begun in this round.
         self._away = False
@@ -112,6 +128,7 @@ class Taker:
         # What is listed no more needs no memory.
         listed = {item.doc_id for item in items}
         self._troubles = {key: one for key, one in self._troubles.items() if key in listed}
+        self._doubted = {key: one for key, one in self._doubted.items() if key in listed}
         self._stored &= listed
         places = asyncio.Semaphore(self._options.fetch_at_once)
         turns: dict[str, asyncio.Event] = {}
@@ -178,7 +195,9 @@ class Taker:
             if isinstance(outcome, str):
                 return outcome
             if isinstance(outcome, Rejected):
-                await self._refuse(outcome)
+                trouble = await self._refuse(outcome)
+                if trouble is not None:
+                    return trouble
             self._stored.add(item.doc_id)
         await turn.pass_on()
         said = await client.update_status(item.doc_id, "done")
@@ -212,22 +231,20 @@ class Taker:
                 outcome = "repeated" if answer.repeated else "accepted"
                 services.metrics.axis_items.labels(self._connection.name, outcome).inc()
                 return answer
-            routes = await services.registry.routes()
-            sender = read.package.sender.organ_id if read.package else ""
-            vouched = bool(item.sender) and routes.key_of_text(item.sender) == routes.key_of_text(
-                sender
-            )
-            if self._may_become_good(answer, item, listed, vouched=vouched):
+            routes = await services.registry.routes(newest=True)
+            written = read.package.sender.organ_id if read.package else ""
+            denied = _denies(routes, item.sender, written)
+            if self._may_become_good(answer, item, listed, denied=denied):
                 return f"refused for now: {answer.kind.value}"
             return rejected(item, answer, read, spool.claim.digest)
 
     def _may_become_good(
-        self, answer: Refused, item: Item, listed: Sequence[Item], *, vouched: bool
+        self, answer: Refused, item: Item, listed: Sequence[Item], *, denied: bool
     ) -> bool:
         """Whether the same package may be taken later."""
         if answer.kind is RefusalKind.NOT_THE_SENDER:
-            # The axis vouches for the sender: our list of who is behind this axis is too short.
-            return vouched
+            # Unless the axis names another agency, our list of who is behind it may be too short.
+            return not denied
         if answer.kind is RefusalKind.NOT_THE_OWNER:
             # The document that it speaks of may be the one that still waits before it.
             return any(
@@ -237,17 +254,25 @@ class Taker:
             )
         return False
 
-    async def _refuse(self, rejection: Rejected) -> None:
-        told = await tell(self._services, self._connection, rejection)
+    async def _refuse(self, rejection: Rejected) -> str | None:
+        """Refuse for good; None when that is done, else what stands in the way."""
+        item = rejection.item
+        if rejection.doubtful and self._doubted.get(item.doc_id) != rejection.digest:
+            self._doubted[item.doc_id] = rejection.digest
+            return f"{rejection.why} {list(rejection.rules)}: believed when it comes again"
+        if not await tell(self._services, self._connection, rejection):
+            return f"{rejection.why} {list(rejection.rules)}: there is no way to tell its sender"
+        self._doubted.pop(item.doc_id, None)
         self._services.metrics.axis_items.labels(self._connection.name, "refused").inc()
         log.warning(
             "axis.refused",
             connection=self._connection.name,
-            item=rejection.item.doc_id,
+            item=item.doc_id,
             why=rejection.why,
             rules=list(rejection.rules),
-            sender_told=told,
+            sender_told=rejection.told,
         )
+        return None
 
     async def _note(self, item: Item, why: str) -> None:
         """Put an item off; after several failures somebody is called."""

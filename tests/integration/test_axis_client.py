@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,6 +179,121 @@ def test_refused_for_good_is_told_once(province: Province, codes: Codes) -> None
         assert b"<edXML:StatusCode>02</edXML:StatusCode>" in report.content
         told = [one for one in province.events("axis.refused") if one["docId"] == "bad"]
         assert [one["senderTold"] for one in told] == [True]
+
+
+def test_bytes_spoiled_on_the_way_are_fetched_again(province: Province, codes: Codes) -> None:
+    """getEdoc gives something else, or nothing, once: every document comes, nobody is refused."""
+    theirs, mine = codes(2)
+    ours = province.agency(mine)
+    rules = [
+        {"operation": "getEdoc", "doc_id": f"{mine}-{n}", "do": "other-bytes", "times": 1}
+        for n in range(3)
+    ]
+    contents = {f"{mine}-{n}": _document(theirs, mine, number=str(n)) for n in range(4)}
+    with SimulatedAxis(rules=rules) as axis:
+        for doc_id, content in contents.items():
+            axis.store.put(content, "edoc", theirs, [mine], doc_id)
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(*contents)
+        assert set(ours.receive(4).values()) == set(contents.values())
+        assert axis.store.sent() == []
+    assert not {one["docId"] for one in province.events("axis.refused")} & set(contents)
+
+
+@pytest.mark.parametrize("wrong", [b"<not-a-package/>", b"", b"\x00"])
+def test_bytes_that_stay_wrong_are_refused_the_second_time(
+    province: Province, codes: Codes, wrong: bytes
+) -> None:
+    """The same bytes twice: status 02 to whom the axis names, with the axis' docId; then done."""
+    theirs, mine = codes(2)
+    province.agency(mine)
+    with SimulatedAxis() as axis:
+        axis.store.put(wrong, "edoc", theirs, [mine], f"bad-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(f"bad-{mine}")
+        assert len(axis.calls("getEdoc")) == 2
+        (report,) = axis.sent("status", 1)
+        assert report.to == [theirs] and f"bad-{mine}".encode() in report.content
+        assert "docId của gói tin trên trục".encode() in report.content
+
+
+def test_a_status_package_that_cannot_be_read_is_answered_by_no_report(
+    province: Province, codes: Codes
+) -> None:
+    """Reports about reports are never made: it is written down and done."""
+    theirs, mine = codes(2)
+    province.agency(mine)
+    with SimulatedAxis() as axis:
+        axis.store.put(b"<not-a-package/>", "status", theirs, [mine], f"report-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(f"report-{mine}")
+        assert axis.store.sent() == []
+    told = [one for one in province.events("axis.refused") if one["docId"] == f"report-{mine}"]
+    assert [one["senderTold"] for one in told] == [False]
+
+
+def test_what_nobody_can_be_told_of_stays_listed(province: Province, codes: Codes) -> None:
+    """No way to the sender: no `done`, an alarm; once there is a way it is told, and done."""
+    theirs, unknown, mine = codes(3)
+    province.agency(mine)
+    bad = f"bad-{mine}"
+    with SimulatedAxis() as axis:
+        axis.store.put(b"<not-a-package/>", "edoc", unknown, [mine], bad)
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs], alarm_after=2)
+        wait_until(
+            lambda: bad in {one["docId"] for one in province.events("axis.item-stuck")},
+            10,
+            "the alarm",
+        )
+        assert axis.store.held[bad].status == "INITIAL"
+        assert bad not in {one["docId"] for one in province.events("axis.refused")}
+        sender = province.agency(unknown)
+        (report,) = sender.receive(1).values()
+        assert bad.encode() in report
+        axis.done(bad)
+
+
+@pytest.mark.parametrize("said", ["000.00.00.Q98", ""])
+def test_a_sender_nobody_knows_yet_is_waited_for(
+    province: Province, codes: Codes, said: str
+) -> None:
+    """The axis' code is not in our directory, or it names none: no forgery, and not `done`."""
+    theirs, later, mine = codes(3)
+    ours = province.agency(mine)
+    content = _document(later, mine)
+    with SimulatedAxis() as axis:
+        axis.store.put(content, "edoc", said, [mine], f"early-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs], alarm_after=2)
+        wait_until(
+            lambda: f"early-{mine}" in {one["docId"] for one in province.events("axis.item-stuck")},
+            10,
+            "the alarm",
+        )
+        assert axis.store.held[f"early-{mine}"].status == "INITIAL"
+        add_axis(province.site, f"second-{mine}", axis.url, [later])
+        axis.done(f"early-{mine}")
+        assert list(ours.receive(1).values()) == [content]
+
+
+def test_the_first_poll_of_a_new_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Directory and packages come at once, one spoiled, one no package: delivered, and told."""
+    mine, theirs = "H41", "G22.10"
+    agencies = [{"code": theirs, "name": "Cục", "code102": "000.00.77.G22"}]
+    rules = [{"operation": "getEdoc", "doc_id": "spoiled", "do": "other-bytes", "times": 1}]
+    with (
+        open_site("embedded", tmp_path, request) as site,
+        SimulatedAxis(rules=rules, agencies=agencies) as axis,
+    ):
+        site.connect(qlvb=(mine,))
+        content = _document(theirs, mine)
+        axis.store.put(content, "edoc", "000.00.77.G22", [mine], "spoiled")
+        axis.store.put(b"<not-a-package/>", "edoc", "000.00.77.G22", [mine], "bad")
+        add_axis(site, "truc", axis.url, directory_seconds=3600)
+        gateway = site.gateway(**QUICK).start()
+        axis.done("spoiled", "bad")
+        assert list(site.client("qlvb", gateway).receive(1).values()) == [content]
+        (report,) = axis.sent("status", 1)
+        assert b"bad" in report.content
 
 
 def test_a_sender_that_is_not_behind_this_axis(province: Province, codes: Codes) -> None:
