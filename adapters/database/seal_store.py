@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import func, insert, select
 
@@ -19,6 +20,10 @@ from routing.seals import Seal
 #: How far below the highest sealed number unsealed events are looked for in an ordinary round: a
 #: transaction that commits late has a number that was given early.
 WINDOW = 20_000
+#: Most values of one IN.
+AT_ONCE = 500
+
+T = TypeVar("T")
 
 
 class SealStore:
@@ -96,6 +101,19 @@ class SealStore:
 
         return await self._database.read(read)
 
+    async def seals_numbered(self, numbers: Sequence[int]) -> list[Seal]:
+        """The seals of these numbers, in order; those that do not exist are left out."""
+
+        async def read(tx: Transaction) -> list[Seal]:
+            found: list[Seal] = []
+            for part in _parts(sorted(set(numbers))):
+                wanted = select(event_seals).where(event_seals.c.number.in_(part))
+                in_order = wanted.order_by(event_seals.c.number)
+                found += [Seal(**row) for row in (await sql_of(tx).execute(in_order)).mappings()]
+            return found
+
+        return await self._database.read(read)
+
     async def covered(self, number: int) -> list[Event]:
         """The events of one seal in the order in which they were sealed, as they are now."""
 
@@ -115,8 +133,7 @@ class SealStore:
 
         async def read(tx: Transaction) -> dict[int, int]:
             found: dict[int, int] = {}
-            for start in range(0, len(numbers), 500):
-                part = list(numbers[start : start + 500])
+            for part in _parts(numbers):
                 wanted = select(sealed_events.c.seq, sealed_events.c.seal).where(
                     sealed_events.c.seq.in_(part)
                 )
@@ -131,6 +148,21 @@ class SealStore:
         async def read(tx: Transaction) -> str | None:
             wanted = select(receipts.c.signed).where(receipts.c.package_id == package_id)
             return (await sql_of(tx).execute(wanted)).scalar_one_or_none()
+
+        return await self._database.read(read)
+
+    async def receipts(self, package_ids: Sequence[str]) -> dict[str, str]:
+        """The signed receipts of these packages; those without one are left out."""
+
+        async def read(tx: Transaction) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for part in _parts(package_ids):
+                wanted = select(receipts.c.package_id, receipts.c.signed).where(
+                    receipts.c.package_id.in_(part)
+                )
+                kept = await sql_of(tx).execute(wanted)
+                found.update({row.package_id: row.signed for row in kept})
+            return found
 
         return await self._database.read(read)
 
@@ -149,3 +181,9 @@ class SealStore:
             return signed
 
         return await self._database.write(write)
+
+
+def _parts(values: Sequence[T]) -> Iterator[list[T]]:
+    """The values, `AT_ONCE` at a time."""
+    for start in range(0, len(values), AT_ONCE):
+        yield list(values[start : start + AT_ONCE])

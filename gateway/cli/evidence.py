@@ -163,9 +163,8 @@ async def _write(
     seals = await store.seals_of([event.seq for event in found.events])
     covered = {number: await store.covered(number) for number in sorted(set(seals.values()))}
     writer.events(found.events, seals, covered)
-    for number in covered:
-        (seal,) = await store.seals(number - 1, 1)
-        writer.text(f"seals/{number}.jws", seal.signed.encode())
+    for seal in await store.seals_numbered(list(covered)):
+        writer.text(f"seals/{seal.number}.jws", seal.signed.encode())
     for lang in ("vi", "en"):
         text = "\n".join(story.text(lang, technical=True)) + "\n"
         writer.text(f"story.{lang}.txt", text.encode())

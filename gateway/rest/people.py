@@ -159,13 +159,12 @@ async def evidence(request: web.Request) -> web.StreamResponse:
     seen, _ = await _document(request)
     store = SealStore(services(request).database)
     sealed = await store.seals_of([line.seq for line in seen.events])
-    seals = []
-    for number in sorted(set(sealed.values())):
-        seals += await store.seals(number - 1, 1)
+    seals = await store.seals_numbered(list(sealed.values()))
+    receipts = await store.receipts([one.id for one in seen.packages])
     return encode.answer(
         {
             "document": encode.document(seen.document, seen.deliveries),
-            "packages": [_proof(one, await store.receipt(one.id)) for one in seen.packages],
+            "packages": [_proof(one, receipts.get(one.id)) for one in seen.packages],
             "events": [
                 {"seq": line.seq, "type": line.type, "seal": sealed.get(line.seq)}
                 for line in seen.events

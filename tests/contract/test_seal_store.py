@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, update
 
-from adapters.database import SealStore, SqlDatabase
+from adapters.database import SealStore, SqlDatabase, seal_store
 from adapters.database.registry_store import sql_of
 from adapters.database.tables import events
 from adapters.signing import Signer
@@ -19,7 +19,7 @@ from gateway.signing_key import open_signer
 from routing.ports import Transaction
 from routing.records import Event
 from routing.seals import SealFault, compare, seal_over
-from tests.support.builders import NOW, later
+from tests.support.builders import NOW, keep, later, new_id, package
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +127,26 @@ def test_a_seal_is_not_what_another_time_says() -> None:
     """Changing when it was sealed changes what is signed."""
     made = seal_over([Event(type="a", at=NOW, actor="b", seq=1)], None, NOW)
     assert replace(made, sealed_at=NOW + timedelta(seconds=1)).digest != made.digest
+
+
+async def test_many_seals_and_receipts_are_read_at_once(
+    database: SqlDatabase, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By number and by id, however many parts it takes; what does not exist is left out."""
+    monkeypatch.setattr(seal_store, "AT_ONCE", 2)
+    store = SealStore(database)
+    for round_ in range(5):
+        await log(database, 1, round_)
+        assert await sealer.seal(later(60 + round_), everything=True) == 1
+    found = await store.seals_numbered([5, 1, 3, 4, 3, 99])
+    assert [seal.number for seal in found] == [1, 3, 4, 5]
+    assert found == [seal for seal in await store.seals(0, 10) if seal.number != 2]
+    ids = []
+    for number in range(5):
+        of = package()
+        await keep(database, of)
+        await store.keep_receipt(of.id, f"signed {number}", NOW)
+        ids.append(of.id)
+    wanted = [ids[4], ids[0], ids[2], new_id()]
+    assert await store.receipts(wanted) == {ids[n]: f"signed {n}" for n in (0, 2, 4)}
+    assert await store.seals_numbered([]) == [] and await store.receipts([]) == {}
