@@ -46,14 +46,14 @@ async def axis(_state: State, script_file: Path | None, listen: str, journal: Pa
     It is no gateway: it keeps everything in memory and promises nothing.
     """
     from gateway.simulate.axis import AxisSimulator
-    from gateway.simulate.script import AxisScript, ScriptProblem, load_script
+    from gateway.simulate.script import AxisScript, ScriptProblem, load_axis
     from gateway.simulate.store import Call
 
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("write HOST:PORT", param_hint="--listen")
     try:
-        script = load_script(script_file) if script_file else AxisScript()
+        script = load_axis(script_file) if script_file else AxisScript()
     except ScriptProblem as error:
         wrong_use(str(error))
 
@@ -106,13 +106,13 @@ async def agency(
     It keeps no package: it says what it took, with digest and size.
     """
     from gateway.client import is_address, open_client
-    from gateway.simulate.agency import AgencyScript, Done, SimulatedAgency, load_agency
-    from gateway.simulate.script import ScriptProblem
+    from gateway.simulate.agency import AgencyScript, Done, SimulatedAgency
+    from gateway.simulate.script import ScriptProblem, read_script
 
     if (listen is None) == (token is None):
         raise click.UsageError("give --listen (it is pushed to) or --token (it pulls)")
     try:
-        script = load_agency(script_file) if script_file else AgencyScript()
+        script = read_script(script_file, AgencyScript) if script_file else AgencyScript()
     except ScriptProblem as error:
         wrong_use(str(error))
 

@@ -8,60 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import tomllib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway.client import GatewayClient, Problem
-from gateway.simulate.script import Reply, ScriptProblem
+from gateway.simulate.script import Counted, Misbehaviour, Part, Reply
 
 Step = Literal["push", "ask", "list", "fetch", "confirm", "report", "*"]
 Action = Literal["slow", "never", "drop", "lost", "http", "twice", "reverse"]
 
 
-class AgencyRule(BaseModel):
-    """One misbehaviour. The first rule that fits a step is used; without one all goes well."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class AgencyRule(Misbehaviour):
+    """One misbehaviour of an agency."""
 
     step: Step = "*"
     do: Action
-    #: Steps that it lets pass before, and how many it spoils then; 0: all.
-    skip: int = Field(0, ge=0)
-    times: int = Field(0, ge=0)
-    seconds: float = Field(5.0, ge=0)
-    status: int = Field(503, ge=100, le=599)
-    text: str = "simulated"
 
 
-class AgencyScript(BaseModel):
+class AgencyScript(Part):
     """A simulated agency."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     #: What it reports of each document that it pulled, in this order.
     reports: tuple[Reply, ...] = ()
     rules: tuple[AgencyRule, ...] = ()
-
-
-def load_agency(path: Path) -> AgencyScript:
-    """Read a script. Raises `ScriptProblem`."""
-    try:
-        return AgencyScript.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ScriptProblem(f"{path}: {error}") from error
-    except ValidationError as error:
-        lines = (
-            f"{path}: {'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
-            for item in error.errors()
-        )
-        raise ScriptProblem("\n".join(lines)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +56,13 @@ class SimulatedAgency:
     on_step: Callable[[Done], None] = print
     #: Delivery id to the digest of what was taken, once each.
     taken: dict[str, str] = field(default_factory=dict)
-    _met: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._rules = Counted(self.script.rules)
 
     def _rule(self, step: Step) -> AgencyRule | None:
         """The rule for this step, counted."""
-        for number, rule in enumerate(self.script.rules):
-            if rule.step not in (step, "*"):
-                continue
-            met = self._met[number] = self._met.get(number, 0) + 1
-            if met > rule.skip and (not rule.times or met <= rule.skip + rule.times):
-                return rule
-        return None
+        return self._rules.first(lambda rule: rule.step in (step, "*"))
 
     # --- pushed to ------------------------------------------------------------------------------
 

@@ -11,14 +11,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import web
 
-from gateway.simulate.script import AxisScript, Rule
+from gateway.simulate.script import AxisScript, Counted, Rule
 from gateway.simulate.store import Call, Held, Store, received_row, sent_rows
 
 _PREFIX = "XroadVnpt-"
@@ -33,7 +32,7 @@ class AxisSimulator:
     def __init__(self, script: AxisScript) -> None:
         self.script = script
         self.store = Store(script)
-        self._used: Counter[int] = Counter()
+        self._rules = Counted(script.rules)
         self._leaving = asyncio.Event()
 
     @asynccontextmanager
@@ -78,16 +77,12 @@ class AxisSimulator:
 
     def _rule(self, operation: str, parameters: dict[str, str]) -> Rule | None:
         """The first rule that fits this call and is not used up."""
-        for number, rule in enumerate(self.script.rules):
-            if rule.operation not in ("*", operation):
-                continue
-            if rule.doc_id and rule.doc_id != parameters.get("docid"):
-                continue
-            self._used[number] += 1
-            count = self._used[number] - rule.skip
-            if count > 0 and (not rule.times or count <= rule.times):
-                return rule
-        return None
+        return self._rules.first(
+            lambda rule: (
+                rule.operation in ("*", operation)
+                and (not rule.doc_id or rule.doc_id == parameters.get("docid"))
+            )
+        )
 
     async def _before(self, request: web.Request, rule: Rule | None) -> web.Response | None:
         """What a rule does instead of an answer, or before one."""

@@ -1,10 +1,15 @@
-"""What a simulated axis has and how it misbehaves: a TOML file, checked as it is read."""
+"""What a simulated partner has and how it misbehaves: a TOML file, checked as it is read.
+
+The script of an axis stands here, that of an agency in `agency`.
+"""
 
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -26,11 +31,13 @@ Action = Literal[
 ]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
+    """A table of a script."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class SimulatedAgency(_Part):
+class SimulatedAgency(Part):
     """One line of the axis' directory."""
 
     code: str | None
@@ -42,7 +49,7 @@ class SimulatedAgency(_Part):
     modified: str = ""
 
 
-class WaitingFile(_Part):
+class WaitingFile(Part):
     """A package that waits for the client from the start."""
 
     file: Path
@@ -53,7 +60,7 @@ class WaitingFile(_Part):
     created_time: str | None = None
 
 
-class Reply(_Part):
+class Reply(Part):
     """A status that every recipient of a document reports, so many seconds after it came."""
 
     status: str
@@ -61,22 +68,27 @@ class Reply(_Part):
     after_seconds: float = 0.0
 
 
-class Rule(_Part):
-    """One misbehaviour. The first rule that fits a call is used; without one all goes well."""
+class Misbehaviour(Part):
+    """What all rules say. The first that fits a call is used; without one all goes well."""
 
-    operation: str = Field("*", description="sendEdoc, getEdoc …; * for any.")
-    do: Action
     #: Calls that it lets pass before, and how many it spoils then; 0: all.
     skip: int = Field(0, ge=0)
     times: int = Field(0, ge=0)
     seconds: float = Field(5.0, ge=0)
     status: int = Field(503, ge=100, le=599)
-    code: str = "1"
     text: str = "simulated"
+
+
+class Rule(Misbehaviour):
+    """One misbehaviour of an axis."""
+
+    operation: str = Field("*", description="sendEdoc, getEdoc …; * for any.")
+    do: Action
+    code: str = "1"
     doc_id: str = Field("", description="Only calls about this docId.")
 
 
-class AxisScript(_Part):
+class AxisScript(Part):
     """A simulated axis."""
 
     base: str = BASE
@@ -95,10 +107,13 @@ class ScriptProblem(Exception):
     """The script cannot be used; the text says where and why."""
 
 
-def load_script(path: Path) -> AxisScript:
-    """Read a script; the files it names are found beside it. Raises `ScriptProblem`."""
+Script = TypeVar("Script", bound=Part)
+
+
+def read_script(path: Path, model: type[Script]) -> Script:
+    """Read a script of this kind. Raises `ScriptProblem`."""
     try:
-        script = AxisScript.model_validate(tomllib.loads(path.read_text("utf-8")))
+        return model.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ScriptProblem(f"{path}: {error}") from error
     except ValidationError as error:
@@ -107,6 +122,11 @@ def load_script(path: Path) -> AxisScript:
             for item in error.errors()
         )
         raise ScriptProblem("\n".join(lines)) from error
+
+
+def load_axis(path: Path) -> AxisScript:
+    """Read a script; the files it names are found beside it. Raises `ScriptProblem`."""
+    script = read_script(path, AxisScript)
     here = path.parent
     waiting = tuple(
         one.model_copy(update={"file": (here / one.file).resolve()}) for one in script.waiting
@@ -115,3 +135,25 @@ def load_script(path: Path) -> AxisScript:
     if missing:
         raise ScriptProblem(f"{path}: there is no file {missing[0]}")
     return script.model_copy(update={"waiting": waiting})
+
+
+OneRule = TypeVar("OneRule", bound=Misbehaviour)
+
+
+class Counted(Generic[OneRule]):
+    """Rules in order, each with how many calls it has met."""
+
+    def __init__(self, rules: Sequence[OneRule]) -> None:
+        self._rules = rules
+        self._met: Counter[int] = Counter()
+
+    def first(self, fits: Callable[[OneRule], bool]) -> OneRule | None:
+        """The first rule that fits a call and is not used up; every one that is asked counts it."""
+        for number, rule in enumerate(self._rules):
+            if not fits(rule):
+                continue
+            self._met[number] += 1
+            count = self._met[number] - rule.skip
+            if count > 0 and (not rule.times or count <= rule.times):
+                return rule
+        return None

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from gateway.simulate.agency import load_agency
-from gateway.simulate.script import ScriptProblem
+from gateway.simulate.agency import AgencyScript
+from gateway.simulate.script import ScriptProblem, read_script
 from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.servers import Child, wait_until
@@ -120,7 +120,7 @@ def test_the_script_in_the_guide_is_one(tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "simulate.md").read_text("utf-8")
     script = tmp_path / "agency.toml"
     script.write_text(re.findall(r"^```toml\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[1])
-    assert [rule.do for rule in load_agency(script).rules] == ["lost", "twice"]
+    assert [rule.do for rule in read_script(script, AgencyScript).rules] == ["lost", "twice"]
     script.write_text('[[rules]]\ndo = "dance"\n')
     with pytest.raises(ScriptProblem, match=r"rules\.0\.do"):
-        load_agency(script)
+        read_script(script, AgencyScript)
