@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from adapters.database import SqlDatabase
 from routing.deliver import LEASE, TURN, AttemptOutcome
 from routing.records import Attempt, Delivery
 from routing.retry_policy import SCHEDULE
 from routing.states import Happening, TransportState
-from tests.support.builders import BETA, document, look, put, step, versions
-from tests.support.use_cases import Gateway, ScriptedPartner, open_gateway
+from tests.support.builders import look, put, step, versions
+from tests.support.use_cases import Gateway, ScriptedPartner
 
 DELIVERED, TRY_LATER, REFUSED, UNKNOWN = (
     AttemptOutcome.DELIVERED,
@@ -25,18 +22,8 @@ DELIVERED, TRY_LATER, REFUSED, UNKNOWN = (
 )
 
 
-@pytest.fixture
-async def gateway(database: SqlDatabase, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """The little world with push connections."""
-    yield await open_gateway(database, tmp_path / "payloads", kind="push")
-
-
-@pytest.fixture
-async def row(gateway: Gateway) -> Delivery:
-    """A delivery to beta whose doorbell has just rung."""
-    (accepted,) = (await gateway.accepted(document(BETA))).deliveries
-    await gateway.relay()
-    return await gateway.now(accepted.id)
+#: Of the connections: attempts go to them.
+KIND = "push"
 
 
 async def attempt(

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
-
-from adapters.database import SqlDatabase
 from envelopes.findings import Sentence
 from routing.deliver import AttemptOutcome
 from routing.gateway_reports import GatewayIdentity, GatewayReports
@@ -17,24 +12,14 @@ from routing.receipts import Receipt, ReceiptEffect, Receipts
 from routing.records import Delivery
 from routing.replay import Replay
 from routing.states import TransportState
-from tests.support.builders import ALPHA, BETA, document, new_id
-from tests.support.use_cases import Gateway, ScriptedPartner, all_rows, open_gateway
+from tests.support.builders import ALPHA, BETA, new_id
+from tests.support.use_cases import Gateway, ScriptedPartner, all_rows
 
 WHY = Sentence("Không đúng thẩm quyền", "Not ours to decide")
 
 
-@pytest.fixture
-async def gateway(database: SqlDatabase, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """The little world with connections that attempts go to."""
-    yield await open_gateway(database, tmp_path / "payloads", kind="push")
-
-
-@pytest.fixture
-async def row(gateway: Gateway) -> Delivery:
-    """A delivery to beta whose doorbell has just rung."""
-    (accepted,) = (await gateway.accepted(document(BETA))).deliveries
-    await gateway.relay()
-    return await gateway.now(accepted.id)
+#: Of the connections: attempts go to them.
+KIND = "push"
 
 
 async def digest_of(gateway: Gateway, row: Delivery) -> str:
