@@ -19,7 +19,7 @@ from datetime import datetime
 from envelopes.findings import Finding, Severity
 from envelopes.model import StatusCode, StatusReport
 from envelopes.rule_catalogue import make
-from routing.change_requests import answer_requests
+from routing.change_requests import RequestKind, answer_requests
 from routing.change_step import (
     ChangeStep,
     Missing,
@@ -172,8 +172,9 @@ class AcceptReport:
         """15 or 16: settle what this receiver was asked; unasked, it is noted and passed on."""
         pending = await tx.requests.pending_for(row.document_pk or "", row.recipient)
         here = [one for one in pending if one.document_pk == row.document_pk]
-        # A replacement is answered on the new document: all that it replaces is answered.
-        chosen = here[-1:] or pending
+        # One package may ask about several versions. A replacement is answered on the new document:
+        # all that it replaces is answered.
+        chosen = [one for one in here if one.carrier_id == here[-1].carrier_id] or pending
         if not chosen:
             outcome = acknowledge(row.business_state, code)
             await tx.apply([_reported(row, outcome, code, package, actor)])
@@ -205,7 +206,12 @@ class AcceptReport:
                 for step in proved:
                     await self._on_time.received(tx, step.after, actor, package.received_at)
             gone = rows if code is StatusCode.CHANGE_AGREED else []
-            carriers = [one.carrier_id for one in chosen]
+            if gone and any(one.kind is RequestKind.RECALL for one in chosen):
+                # The document is taken back in all its versions.
+                gone = await copies_of(tx, row.document_pk or "", row.recipient)
+            # Nobody answers what was asked before and asked anew since.
+            before = await tx.requests.superseded_for(row.document_pk or "", row.recipient)
+            carriers = [one.carrier_id for one in (*chosen, *before)]
             await self._on_time.answered(tx, carriers, gone, code, actor, package.received_at)
         return ()
 

@@ -44,10 +44,16 @@ class GatewayAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """A copy whose receiver is asked by a status 13: no package is addressed to it."""
+    """A receiver that is asked by a status 13: no package is addressed to it."""
 
-    copy: Delivery
+    #: All that it was ever sent of the document, by version.
+    mine: tuple[Delivery, ...]
     kind: RequestKind
+
+    @property
+    def copy(self) -> Delivery:
+        """The copy that is asked for."""
+        return _held(self.mine)[-1]
 
 
 @dataclass(slots=True)
@@ -129,15 +135,24 @@ def unseen(copy: Delivery) -> bool:
     return copy.state in _UNSEEN and copy.fetched_at is None and not is_unsure(copy)
 
 
-def _waits(request: ChangeRequest, kind: RequestKind, withdrawn: Sequence[Delivery]) -> bool:
-    """Whether the receiver has been asked, or will be.
+def _held(mine: Sequence[Delivery]) -> list[Delivery]:
+    """What the receiver has, or may have."""
+    return [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+
+
+def _was_asked(
+    copy: Delivery, pending: Sequence[ChangeRequest], kind: RequestKind, mine: Sequence[Delivery]
+) -> bool:
+    """Whether the receiver has been asked for this copy, or will be.
 
     A request without a carrier never arrives, nor does one whose carrier is withdrawn just now: an
     update asks the receivers that it takes off its list, and is a copy itself.
     """
-    carrier_id = request.carrier_id
-    lost = carrier_id is None or any(copy.id == carrier_id for copy in withdrawn)
-    return request.kind is kind and not lost
+    lost = {None, *(one.id for one in mine if unseen(one))}
+    return any(
+        one.delivery_id == copy.id and one.kind is kind and one.carrier_id not in lost
+        for one in pending
+    )
 
 
 def plan_recall(
@@ -171,7 +186,7 @@ def recall_copies(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "recalled", WITHDRAWN, context)
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+    held = _held(mine)
     if not held:
         sentence = WITHDRAWN if any(unseen(copy) for copy in mine) else GONE
         _answer(plan, carrier, StatusCode.CHANGE_AGREED, sentence)
@@ -184,11 +199,9 @@ def recall_copies(
         sentence = _FINAL[copy.business_state]
         _answer(plan, carrier, StatusCode.CHANGE_REFUSED, sentence)
         return _pointless(carrier, "cannot-be-recalled", sentence)
-    asked = [one for one in pending if one.delivery_id == copy.id]
-    withdrawn = [copy for copy in mine if unseen(copy)]
-    if any(_waits(one, RequestKind.RECALL, withdrawn) for one in asked):
+    if _was_asked(copy, pending, RequestKind.RECALL, mine):
         return _pointless(carrier, "asked-before", ASKED_BEFORE)
-    _ask(plan, RequestKind.RECALL, copy, asked, carrier.id, context)
+    _ask(plan, RequestKind.RECALL, mine, pending, carrier.id, context)
     return carrier
 
 
@@ -258,10 +271,9 @@ def _supersede(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "superseded", SUPERSEDED, context)
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+    held = _held(mine)
     if held and held[-1].business_state is not StatusCode.REFUSED:
-        asked = [one for one in pending if one.delivery_id == held[-1].id]
-        _ask(plan, kind, held[-1], asked, carrier_id, context)
+        _ask(plan, kind, mine, pending, carrier_id, context)
 
 
 def _take_off(
@@ -275,18 +287,17 @@ def _take_off(
     for copy in mine:
         if unseen(copy):
             _withdraw(plan, copy, "recalled", WITHDRAWN, context)
-    withdrawn = [copy for copy in mine if unseen(copy)]
-    held = [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+    held = _held(mine)
     if not held:
         # With an older version still there, it would not be true that nobody saw the document.
-        for copy in withdrawn[-1:]:
+        for copy in [copy for copy in mine if unseen(copy)][-1:]:
             _answer(plan, copy, StatusCode.CHANGE_AGREED, WITHDRAWN)
         return
     copy = held[-1]
     if copy.business_state in _FINAL:
         _answer(plan, copy, StatusCode.CHANGE_REFUSED, _FINAL[copy.business_state])
-    elif not any(one.delivery_id == copy.id and _waits(one, kind, withdrawn) for one in pending):
-        plan.take_backs.append(TakeBack(copy, kind))
+    elif not _was_asked(copy, pending, kind, mine):
+        plan.take_backs.append(TakeBack(tuple(mine), kind))
 
 
 def ask_by(
@@ -297,8 +308,7 @@ def ask_by(
     context: Context,
 ) -> None:
     """Complete a take-back once the status 13 that carries it has a delivery."""
-    asked = [one for one in pending if one.delivery_id == take_back.copy.id]
-    _ask(plan, take_back.kind, take_back.copy, asked, carrier_id, context)
+    _ask(plan, take_back.kind, take_back.mine, pending, carrier_id, context)
 
 
 def _withdraw(plan: Plan, copy: Delivery, code: str, sentence: Sentence, context: Context) -> None:
@@ -319,28 +329,39 @@ def _withdraw(plan: Plan, copy: Delivery, code: str, sentence: Sentence, context
 def _ask(
     plan: Plan,
     kind: RequestKind,
-    copy: Delivery,
-    asked: Sequence[ChangeRequest],
+    mine: Sequence[Delivery],
+    pending: Sequence[ChangeRequest],
     carrier_id: str,
     context: Context,
 ) -> None:
+    """Ask for the newest copy that the receiver has.
+
+    What it was asked before about any version and has not answered is asked anew, by the same
+    carrier: one answer settles all of it.
+    """
+    ids = {copy.id for copy in mine}
+    asked = [one for one in pending if one.delivery_id in ids]
     plan.superseded += [replace(one, state=RequestState.SUPERSEDED) for one in asked]
-    plan.requests.append(
-        ChangeRequest(
-            id=context.new_id(),
-            kind=kind,
-            document_pk=copy.document_pk or "",
-            delivery_id=copy.id,
-            carrier_id=carrier_id,
-            state=RequestState.PENDING,
-            reason=context.reason,
-            requested_at=context.now,
-        )
-    )
+    concerned = {_held(mine)[-1].id, *(one.delivery_id for one in asked)}
     data = {"by": context.package_id, "carrier": carrier_id, "reason": context.reason}
-    plan.changes.append(
-        request_change(copy, kind, RequestState.PENDING, context.actor, context.now, data)
-    )
+    for copy in mine:
+        if copy.id not in concerned or unseen(copy):
+            continue
+        plan.requests.append(
+            ChangeRequest(
+                id=context.new_id(),
+                kind=kind,
+                document_pk=copy.document_pk or "",
+                delivery_id=copy.id,
+                carrier_id=carrier_id,
+                state=RequestState.PENDING,
+                reason=context.reason,
+                requested_at=context.now,
+            )
+        )
+        plan.changes.append(
+            request_change(copy, kind, RequestState.PENDING, context.actor, context.now, data)
+        )
 
 
 def _answer(plan: Plan, about: Delivery, code: StatusCode, sentence: Sentence) -> None:

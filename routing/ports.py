@@ -84,11 +84,17 @@ class Broker(Protocol):
         """
 
     async def subscribe(
-        self, connection_id: str, lane: Lane, handler: DoorbellHandler, batch: int = 50
+        self,
+        connection_id: str,
+        lane: Lane,
+        handler: DoorbellHandler,
+        batch: int = 50,
+        places: int = 0,
     ) -> None:
         """Hand over what arrives for one connection and lane, up to `batch` at once.
 
-        A doorbell is acked after `handler` returned, and comes again when it raised.
+        With `places` each doorbell is handed over alone, so many at the same time. A doorbell is
+        acked after `handler` returned, and comes again when it raised.
         """
 
     async def unsubscribe(self, connection_id: str) -> None:
@@ -180,6 +186,9 @@ class RequestStore(Protocol):
 
     async def pending_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
         """Unanswered requests about, or carried by, this document's copies of one recipient."""
+
+    async def superseded_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
+        """The same, of those in whose place a later request came."""
 
     async def of_document(self, document_pk: str) -> list[ChangeRequest]:
         """All requests about a document's copies, oldest first."""

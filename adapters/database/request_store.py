@@ -49,12 +49,21 @@ class SqlRequests:
 
     async def pending_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
         """See the port."""
+        return await self._of_recipient(document_pk, recipient, RequestState.PENDING)
+
+    async def superseded_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
+        """See the port."""
+        return await self._of_recipient(document_pk, recipient, RequestState.SUPERSEDED)
+
+    async def _of_recipient(
+        self, document_pk: str, recipient: str, state: RequestState
+    ) -> list[ChangeRequest]:
         column = change_requests.c
         theirs = select(deliveries.c.id).where(
             deliveries.c.document_pk == document_pk, deliveries.c.recipient == recipient
         )
         query = select(change_requests).where(
-            column.state == RequestState.PENDING.value,
+            column.state == state.value,
             or_(column.delivery_id.in_(theirs), column.carrier_id.in_(theirs)),
         )
         return await self._requests(query.order_by(column.requested_at, column.id))

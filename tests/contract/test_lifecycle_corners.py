@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+
+import pytest
 
 from envelopes.model import (
     Business,
@@ -14,6 +17,7 @@ from envelopes.model import (
     StatusCode,
     StatusReport,
 )
+from routing.deadlines import DeadlineKind
 from routing.pull import Fetched, fetch
 from routing.records import DOCUMENT, Delivery, PackageRecord
 from routing.states import TransportState
@@ -271,3 +275,71 @@ async def test_a_request_without_a_way_is_not_pending(gateway: Gateway) -> None:
         accepted = await gateway.accepted(asked)
         assert accepted.deliveries[0].state is TransportState.RETURNED
     assert (await gateway.now(copy.id)).change_state is None
+
+
+async def open_limits(gateway: Gateway) -> list[DeadlineKind]:
+    """Which limits run on all deliveries."""
+    ids = list((await scene(gateway)).deliveries)
+    found = await look(gateway.database, lambda tx: tx.deadlines.open_of_deliveries(ids))
+    return [one.kind for one in found]
+
+
+async def two_versions(gateway: Gateway, sent: Document) -> list[str]:
+    """Beta has both and has not answered the update; the ids of its copies."""
+    (first,) = await handed_over(gateway, sent, BETA)
+    (second,) = await handed_over(gateway, update(sent, BETA), BETA)
+    assert (await gateway.now(first.id)).change_state == "update-pending"
+    return [first.id, second.id]
+
+
+@pytest.mark.parametrize("by", [revocation, take_back])
+async def test_a_recall_is_of_all_versions(
+    gateway: Gateway, by: Callable[[Document, str], Document | StatusReport]
+) -> None:
+    """The update was never answered; 15 to the recall leaves nothing open of either version."""
+    sent = document(BETA)
+    copies = await two_versions(gateway, sent)
+    asked = await gateway.accepted(by(sent, BETA))
+    await gateway.bring()
+    await gateway.fetch_and_confirm(BETA, asked.deliveries[0].id)
+    await gateway.accepted(report(StatusCode.CHANGE_AGREED, sent), by=BETA)
+    states = [(await gateway.now(copy)).change_state for copy in copies]
+    assert states == ["recalled", "recalled"]
+    assert await open_limits(gateway) == []
+    stray = await gateway.accepted(
+        report(StatusCode.CHANGE_REFUSED, sent, description="Nhầm"), by=BETA
+    )
+    assert [one.rule for one in stray.findings] == ["RECALL-NOT-ASKED"]
+    assert [(await gateway.now(copy)).change_state for copy in copies] == states
+
+
+async def test_a_refused_recall_leaves_the_limits_of_the_documents(gateway: Gateway) -> None:
+    """16 to the recall: what the update asked is settled with it, the documents stay to be done."""
+    sent = document(BETA)
+    copies = await two_versions(gateway, sent)
+    asked = await gateway.accepted(revocation(sent, BETA))
+    await gateway.bring()
+    await gateway.fetch_and_confirm(BETA, asked.deliveries[0].id)
+    await gateway.accepted(report(StatusCode.CHANGE_REFUSED, sent), by=BETA)
+    states = [(await gateway.now(copy)).change_state for copy in copies]
+    assert states == ["recall-refused", "recall-refused"]
+    left = await open_limits(gateway)
+    assert DeadlineKind.RECALL not in left and DeadlineKind.HANDLING in left
+
+
+async def test_the_answer_to_an_update_is_about_all_it_updates(gateway: Gateway) -> None:
+    """A second update before the first was answered: one 15 updates both earlier versions."""
+    sent = document(BETA)
+    copies = await two_versions(gateway, sent)
+    await handed_over(gateway, update(sent, BETA, reason="Sửa tiếp"), BETA)
+    await gateway.accepted(report(StatusCode.CHANGE_AGREED, sent), by=BETA)
+    assert [(await gateway.now(copy)).change_state for copy in copies] == ["updated", "updated"]
+
+
+async def test_taken_off_with_an_unanswered_update(gateway: Gateway) -> None:
+    """The same when the request is a status 13 of the gateway's own."""
+    sent = document(BETA)
+    copies = await two_versions(gateway, sent)
+    await gateway.accepted(update(sent, GAMMA, removed=BETA))
+    await gateway.accepted(report(StatusCode.CHANGE_AGREED, sent), by=BETA)
+    assert [(await gateway.now(copy)).change_state for copy in copies] == ["recalled", "recalled"]
