@@ -32,7 +32,7 @@ from routing.change_step import (
 from routing.drafts import Drafts
 from routing.gateway_reports import About, accepted_events
 from routing.lifecycle import Context, Plan, recall_copies
-from routing.on_time import OnTime
+from routing.on_time import OnTime, delivered
 from routing.ports import Database, Transaction
 from routing.records import (
     DOCUMENT,
@@ -41,13 +41,11 @@ from routing.records import (
     Event,
     PackageRecord,
     can_have,
-    change,
     is_unsure,
 )
 from routing.route_table import RouteTable
 from routing.states import (
     Acknowledged,
-    Happening,
     ReportEffect,
     TransportState,
     acknowledge,
@@ -270,23 +268,10 @@ class AcceptReport:
         """A report on a copy proves that its agency has it, where that was not known."""
         if row.state not in _PROVED_BY_REPORT and not is_unsure(row):
             return None
-        step = change(
-            row,
-            Happening.DELIVERED,
-            actor=actor,
-            now=package.received_at,
-            data={"provedBy": code.value},
-            delivered_at=package.received_at,
-            legal_received_at=self._legal(row, package.received_at),
-            ring_at=None,
-            lease_owner=None,
-            lease_until=None,
-            reason=None,
-        )
+        data: dict[str, object] = {"provedBy": code.value}
+        now = package.received_at
+        step = delivered(row, actor=actor, now=now, on_time=self._on_time, data=data)
         return step if isinstance(step, Change) else None
-
-    def _legal(self, row: Delivery, moment: datetime) -> datetime | None:
-        return self._on_time.legal_time(row.connection_id, moment) if self._on_time else None
 
     async def _watch(
         self,

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from envelopes.findings import Sentence
 from routing.gateway_reports import About, GatewayReports, Issued, record_issued
-from routing.on_time import OnTime
+from routing.on_time import OnTime, delivered
 from routing.ports import Database, Doorbell, Transaction
 from routing.records import (
     DOCUMENT,
@@ -334,17 +334,7 @@ class Deliver:
         free = {"lease_owner": None, "lease_until": None}
         match result.outcome:
             case AttemptOutcome.DELIVERED:
-                step = change(
-                    row,
-                    Happening.DELIVERED,
-                    actor=actor,
-                    now=now,
-                    data=data,
-                    delivered_at=now,
-                    ring_at=None,
-                    reason=None,
-                    **free,
-                )
+                step = delivered(row, actor=actor, now=now, on_time=self._on_time, data=data)
             case AttemptOutcome.REFUSED:
                 reason = Reason("refused-by-partner", result.sentence)
                 step = change(

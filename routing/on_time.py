@@ -22,11 +22,40 @@ from routing.deadlines import (
     opened_on_recall,
 )
 from routing.ports import Transaction
-from routing.records import DOCUMENT, REPLIES_TO, Delivery, Link, PackageRecord
+from routing.records import DOCUMENT, REPLIES_TO, Change, Delivery, Link, PackageRecord, change
+from routing.states import Happening, Impossible
 from routing.working_time import WorkingCalendar
 
 #: The calendar of a connection's office hours, by the connection's id.
 CalendarOf = Callable[[str | None], WorkingCalendar]
+
+
+def delivered(
+    row: Delivery,
+    *,
+    actor: str,
+    now: datetime,
+    on_time: OnTime | None,
+    data: dict[str, object] | None = None,
+) -> Change | Impossible:
+    """The recipient has it, however that came to be known: nothing is left to do or to explain.
+
+    Its legal time follows the office hours of the connection it went to. Who applies the change
+    tells `OnTime.received` of it.
+    """
+    return change(
+        row,
+        Happening.DELIVERED,
+        actor=actor,
+        now=now,
+        data=data,
+        delivered_at=now,
+        legal_received_at=on_time.legal_time(row.connection_id, now) if on_time else None,
+        ring_at=None,
+        reason=None,
+        lease_owner=None,
+        lease_until=None,
+    )
 
 
 class OnTime:

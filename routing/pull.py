@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from envelopes.findings import Sentence
-from routing.on_time import OnTime
+from routing.on_time import OnTime, delivered
 from routing.ports import Database, InboxCursor, InboxItem, Transaction
 from routing.records import Change, Delivery, Event, PackageRecord, change
 from routing.route_table import Connection
@@ -131,16 +131,8 @@ async def confirm(
             return Confirmed(row, repeated=True)
         if row.fetched_at is None:
             return NotPossible(row, _not_fetched(row))
-        step = change(
-            row,
-            Happening.DELIVERED,
-            actor=f"connection:{connection.name}",
-            now=now,
-            delivered_at=now,
-            legal_received_at=on_time.legal_time(connection.id, now) if on_time else None,
-            ring_at=None,
-            reason=None,
-        )
+        actor = f"connection:{connection.name}"
+        step = delivered(row, actor=actor, now=now, on_time=on_time)
         if isinstance(step, Impossible):
             return NotPossible(row, step.sentence)
         await tx.apply([step])

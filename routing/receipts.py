@@ -7,21 +7,18 @@ it ended, or when everybody had given up: a late truth wins (lessons 4).
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from envelopes.findings import Sentence
 from routing.gateway_reports import About, GatewayReports, Issued, record_issued
-from routing.on_time import OnTime
+from routing.ids import is_id
+from routing.on_time import OnTime, delivered
 from routing.ports import Database, Transaction
 from routing.records import DOCUMENT, Change, Delivery, PackageRecord, Reason, change, is_unsure
 from routing.route_table import Connection, RouteTable
 from routing.states import Happening, TransportState
-
-#: Ids are UUIDs; nothing else ever reaches the database as one.
-_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Receipts:
         self, receipt: Receipt, connection: Connection, routes: RouteTable, now: datetime
     ) -> ReceiptEffect:
         """Apply a receipt of this connection. Raises `DatabaseUnavailable`."""
-        if not _ID.fullmatch(receipt.delivery_id):
+        if not is_id(receipt.delivery_id):
             return ReceiptEffect.NOT_YOURS
         found = await self._database.read(lambda tx: _look(tx, receipt.delivery_id))
         if found is None or found[0].connection_id != connection.id:
@@ -82,7 +79,7 @@ class Receipts:
 
     async def digest_of(self, delivery_id: str) -> str:
         """The digest of a delivery's package; empty when there is none."""
-        if not _ID.fullmatch(delivery_id):
+        if not is_id(delivery_id):
             return ""
         found = await self._database.read(lambda tx: _look(tx, delivery_id))
         return found[1].digest if found else ""
@@ -96,18 +93,7 @@ class Receipts:
             row = await _locked(tx, delivery_id)
             if row.state is TransportState.DELIVERED:
                 return ReceiptEffect.REPEATED
-            step = change(
-                row,
-                Happening.DELIVERED,
-                actor=actor,
-                now=now,
-                delivered_at=now,
-                legal_received_at=self._on_time.legal_time(connection.id, now),
-                ring_at=None,
-                reason=None,
-                lease_owner=None,
-                lease_until=None,
-            )
+            step = delivered(row, actor=actor, now=now, on_time=self._on_time)
             if not isinstance(step, Change):
                 return ReceiptEffect.IMPOSSIBLE
             await tx.apply([step])

@@ -148,6 +148,10 @@ class RouteTable:
             return None
         return self.connections.get(token.connection_id)
 
+    def connection_named(self, name: str) -> Connection | None:
+        """The connection of this name."""
+        return next((one for one in self.connections.values() if one.name == name), None)
+
     def organ_key(self, organ_id: OrganId) -> str:
         """The one key of an agency, whichever of its codes is given."""
         agency = self.directory.find(organ_id)

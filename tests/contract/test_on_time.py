@@ -13,8 +13,9 @@ from adapters.database import SqlDatabase
 from envelopes.model import VIETNAM_TIME, ResponseFor, StatusCode
 from routing.deadline_watch import watch_all
 from routing.deadlines import Deadline
+from routing.deliver import AttemptOutcome, Deliver
 from tests.support.builders import ALPHA, BETA, document, look, report
-from tests.support.use_cases import Gateway, all_rows, open_gateway
+from tests.support.use_cases import Gateway, ScriptedPartner, all_rows, open_gateway
 
 #: Friday 2026-03-06, 17:30 in Vietnam.
 FRIDAY_EVENING = datetime(2026, 3, 6, 10, 30, tzinfo=UTC)
@@ -48,6 +49,25 @@ async def test_received_on_friday_evening_counts_from_monday(
     limits = await limits_of(gateway, row.document_pk)
     assert limits["handling"].due_at == MONDAY_MORNING + timedelta(hours=2)
     assert set(limits) == {"receipt", "handling", "assign", "reply"}
+
+
+async def test_handed_over_on_friday_evening_counts_from_monday(gateway: Gateway) -> None:
+    """An attempt that succeeds delivers by the same clock as a confirm does."""
+    gateway.clock.now = FRIDAY_EVENING
+    (row,) = (await gateway.accepted(document(BETA))).deliveries
+    worker = Deliver(
+        gateway.database,
+        owner="worker-1",
+        clock=gateway.clock,
+        spread=lambda: 0.0,
+        on_time=gateway.on_time,
+    )
+    partner = ScriptedPartner([AttemptOutcome.DELIVERED])
+    attempted = await worker.attempt(row.id, gateway.world.beta, partner)
+    assert attempted is not None
+    after = await gateway.now(row.id)
+    assert after == attempted.delivery
+    assert (after.delivered_at, after.legal_received_at) == (FRIDAY_EVENING, MONDAY_MORNING)
 
 
 async def test_received_on_friday_evening_before_a_holiday(
