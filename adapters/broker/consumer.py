@@ -68,8 +68,6 @@ class Subscription:
         self._burials: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
-        # Twice the batch: the next one is here while the present one is handled.
-        self._prefetch = min(_LARGEST_PREFETCH, 2 * feed.batch)
         self._log = log.bind(queue=topology.queue(key))
         self._task = asyncio.create_task(self._run(), name=f"consume {topology.queue(key)}")
 
@@ -124,7 +122,7 @@ class Subscription:
     async def _begin(
         self, channel: AbstractChannel, on_cancel: Callable[[], None]
     ) -> tuple[AbstractQueue, str]:
-        await channel.set_qos(prefetch_count=self._prefetch)
+        await channel.set_qos(prefetch_count=min(_LARGEST_PREFETCH, self.feed.supply))
         await self._topology.declare_exchanges(channel)
         queue = await self._declarer.declare_queue(channel, self._key)
         underlay = await channel.get_underlay_channel()

@@ -1,16 +1,20 @@
-"""Hands doorbells over to handlers: batches, urgent first, ack after the handler returned.
+"""Hands doorbells over to handlers: urgent first, ack after the handler returned.
 
 Shared by both brokers, so that they behave alike. A feed (one connection, one lane) runs its
-handler in a task of its own: a slow handler holds up neither another connection nor the other
-lane's way in. Within a connection the ordinary lane starts no batch while an urgent one waits or is
-being handled; the urgent lane never waits for an ordinary batch.
+handler in tasks of its own: a slow handler holds up neither another connection nor the other lane's
+way in. The urgent lane never waits for an ordinary doorbell. There are two ways:
+
+- *batches*, one after another: the ordinary lane starts none while an urgent one waits or is being
+  handled;
+- *places*: each doorbell alone, so many at the same time, each settled by itself. Handlers may take
+  long here, so the ordinary lane lets urgent doorbells go first and waits for none at work.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from itertools import chain
 from typing import Protocol
 
 import structlog
@@ -25,6 +29,8 @@ FIRST_DELAY = 0.2
 LONGEST_DELAY = 30.0
 #: How many failed doorbells are remembered, to hand each over alone.
 _SUSPECTS = 10_000
+#: Fewest doorbells to have at hand where each is handed over alone: some wait to come again.
+_SMALLEST_SUPPLY = 32
 
 
 class Item(Protocol):
@@ -42,7 +48,7 @@ class Item(Protocol):
 
 
 class LaneFeed:
-    """One connection's one lane: what has arrived, and the task that hands it to the handler."""
+    """One connection's one lane: what has arrived, and the tasks that hand it to the handler."""
 
     def __init__(
         self,
@@ -51,17 +57,15 @@ class LaneFeed:
         lane: Lane,
         handler: DoorbellHandler,
         batch: int,
+        places: int = 0,
     ) -> None:
         """Start handing over. ``group``: the feeds of this connection, which know each other."""
-        if batch < 1:
-            raise ValueError("a batch holds at least one doorbell")
-        self.handler = handler
-        self.batch = batch
+        self.serve(handler, batch, places)
         self.lane = lane
         self.delivered = 0
         self._group = group
         self._items: deque[Item] = deque()
-        self._handling: Sequence[Item] = ()
+        self._handling: dict[asyncio.Task[None], list[Item]] = {}
         self._suspects: OrderedDict[str, int] = OrderedDict()
         self._delayed: dict[asyncio.Task[None], Item] = {}
         self._changed = asyncio.Event()
@@ -69,6 +73,20 @@ class LaneFeed:
         self._log = log.bind(connection=connection_id, lane=lane.value)
         group[lane] = self
         self._task = asyncio.create_task(self._run(), name=f"doorbells {connection_id} {lane}")
+
+    def serve(self, handler: DoorbellHandler, batch: int, places: int = 0) -> None:
+        """From now on hand over to this handler: batches, or with ``places`` each one alone."""
+        if batch < 1:
+            raise ValueError("a batch holds at least one doorbell")
+        self._handler = handler
+        self._alone = places > 0
+        self._places = places or 1
+        self._batch = 1 if places else batch
+
+    @property
+    def supply(self) -> int:
+        """How many doorbells to have at hand: the next ones while the present are handled."""
+        return max(2 * self._places, _SMALLEST_SUPPLY) if self._alone else 2 * self._batch
 
     @property
     def waiting(self) -> int:
@@ -78,7 +96,10 @@ class LaneFeed:
     @property
     def held(self) -> int:
         """All doorbells that the broker has given us and that are not settled."""
-        return len(self._items) + len(self._handling) + len(self._delayed)
+        return len(self._items) + len(self._at_work()) + len(self._delayed)
+
+    def _at_work(self) -> list[Item]:
+        return list(chain.from_iterable(self._handling.values()))
 
     def push(self, item: Item) -> None:
         """A doorbell has arrived."""
@@ -102,20 +123,22 @@ class LaneFeed:
         return items
 
     async def close(self, grace: float) -> list[Item]:
-        """Let the running handler end (at most ``grace`` s); return what was not handed over.
+        """Let running handlers end (at most ``grace`` s); return what was not handed over.
 
         A handler that takes longer is cancelled; its doorbells are among those returned.
         """
         self._closing = True
         abandoned = self.take_back()
         self._changed.set()
-        _, late = await asyncio.wait({self._task}, timeout=grace)
+        _, late = await asyncio.wait({self._task, *self._handling}, timeout=grace)
         if late:
-            self._log.warning("handler cancelled at close", doorbells=len(self._handling))
-            self._task.cancel()
-            abandoned = [*self._handling, *abandoned]
-            await asyncio.wait({self._task}, timeout=1.0)
-        abandoned += self.take_back()
+            self._log.warning("handlers cancelled at close", doorbells=len(self._at_work()))
+            abandoned = [*self._at_work(), *abandoned]
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=1.0)
+        known = {id(item) for item in abandoned}
+        abandoned += [item for item in self.take_back() if id(item) not in known]
         self._group.pop(self.lane, None)
         self._announce()
         return abandoned
@@ -125,10 +148,17 @@ class LaneFeed:
             feed._changed.set()
 
     def _must_wait(self) -> bool:
-        if not self._items:
+        if not self._items or len(self._handling) >= self._places:
             return True
-        more_urgent = [feed for lane, feed in self._group.items() if lane.rank < self.lane.rank]
-        return any(feed._items or feed._handling for feed in more_urgent)
+        return any(
+            feed._goes_first() for lane, feed in self._group.items() if lane.rank < self.lane.rank
+        )
+
+    def _goes_first(self) -> bool:
+        """Whether less urgent lanes have to wait for this one now."""
+        if self._alone:
+            return bool(self._items) and len(self._handling) < self._places
+        return bool(self._items or self._handling)
 
     async def _run(self) -> None:
         while not self._closing:
@@ -136,19 +166,22 @@ class LaneFeed:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
-            self._handling = batch = self._take()
-            try:
-                await self._hand_over(batch)
-            finally:
-                self._handling = ()
-                self._announce()
+            batch = self._take()
+            task = asyncio.create_task(self._hand_over(batch), name=self._task.get_name())
+            self._handling[task] = batch
+            task.add_done_callback(self._handled)
+            self._announce()
+
+    def _handled(self, task: asyncio.Task[None]) -> None:
+        self._handling.pop(task, None)
+        self._announce()
 
     def _take(self) -> list[Item]:
         """The next batch; a doorbell that was in a failed batch goes alone, so it fails alone."""
         batch = [self._items.popleft()]
         if batch[0].doorbell.delivery_id in self._suspects:
             return batch
-        while self._items and len(batch) < self.batch:
+        while self._items and len(batch) < self._batch:
             if self._items[0].doorbell.delivery_id in self._suspects:
                 break
             batch.append(self._items.popleft())
@@ -156,7 +189,7 @@ class LaneFeed:
 
     async def _hand_over(self, batch: list[Item]) -> None:
         try:
-            await self.handler([item.doorbell for item in batch])
+            await self._handler([item.doorbell for item in batch])
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -164,6 +197,7 @@ class LaneFeed:
             # Something the handler waited for was cancelled, not we: a failure like others.
             self._retry_later(batch, "cancelled inside")
         except Exception as error:
+            # A handler may raise anything, a bug of its own as well: its doorbells come again.
             self._retry_later(batch, f"{type(error).__name__}: {error}")
         else:
             for item in batch:

@@ -55,15 +55,20 @@ class EmbeddedBroker:
         return outcomes
 
     async def subscribe(
-        self, connection_id: str, lane: Lane, handler: DoorbellHandler, batch: int = 50
+        self,
+        connection_id: str,
+        lane: Lane,
+        handler: DoorbellHandler,
+        batch: int = 50,
+        places: int = 0,
     ) -> None:
-        """Hand over what waits and what comes; a second call replaces handler and batch."""
+        """Hand over what waits and what comes; a second call replaces handler and manner."""
         queue = self._queue(connection_id, lane)
         if queue.feed is not None:
-            queue.feed.handler, queue.feed.batch = handler, batch
+            queue.feed.serve(handler, batch, places)
             return
         group = self._groups.setdefault(connection_id, {})
-        queue.attach(LaneFeed(group, connection_id, lane, handler, batch))
+        queue.attach(LaneFeed(group, connection_id, lane, handler, batch, places))
 
     async def unsubscribe(self, connection_id: str) -> None:
         """Stop handing over; what was not handled waits in order for the next subscriber."""

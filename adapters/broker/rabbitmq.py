@@ -99,16 +99,21 @@ class RabbitMqBroker:
         return await self._publisher.publish(doorbells, timeout)
 
     async def subscribe(
-        self, connection_id: str, lane: Lane, handler: DoorbellHandler, batch: int = 50
+        self,
+        connection_id: str,
+        lane: Lane,
+        handler: DoorbellHandler,
+        batch: int = 50,
+        places: int = 0,
     ) -> None:
         """Hand over what arrives, now and after every reconnect; returns at once.
 
-        A second call for the same connection and lane replaces handler and batch.
+        A second call for the same connection and lane replaces handler and manner.
         """
         key = (connection_id, lane)
         known = self._subscriptions.get(key)
         if known is not None:
-            known.feed.handler, known.feed.batch = handler, batch
+            known.feed.serve(handler, batch, places)
             return
         self._topology.queue(key)
         group = self._groups.setdefault(connection_id, {})
@@ -117,7 +122,7 @@ class RabbitMqBroker:
             self._topology,
             self._declarer,
             key,
-            LaneFeed(group, connection_id, lane, handler, batch),
+            LaneFeed(group, connection_id, lane, handler, batch, places),
             self._publisher.publish_dead_letter,
             self._options.watchdog,
             self._options.renewal,

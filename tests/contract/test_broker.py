@@ -313,6 +313,78 @@ async def test_batch_of_none_is_refused(broker: Broker) -> None:
         await broker.subscribe("qlvb-a", Lane.ORDINARY, Recorder(), batch=0)
 
 
+class OneHangs(Recorder):
+    """A handler that is stuck with one doorbell and quick with all others."""
+
+    def __init__(self, stuck: Doorbell) -> None:
+        super().__init__()
+        self.stuck = stuck
+        self.gate.clear()
+
+    async def __call__(self, doorbells: Sequence[Doorbell]) -> None:
+        self.batches.append(list(doorbells))
+        if self.stuck in doorbells:
+            await self.gate.wait()
+        self.ended += 1
+
+
+async def test_places_hold_so_many_each_alone(broker: Broker) -> None:
+    """Never more at the same time than there are places, and none with another."""
+    recorder, other = Recorder(), Recorder()
+    recorder.gate.clear()
+    await broker.publish(bells(10), 10.0)
+    await broker.subscribe("qlvb-a", Lane.ORDINARY, recorder, places=3)
+    await recorder.wait_for(3)
+    await broker.subscribe("qlvb-b", Lane.ORDINARY, other, batch=1)
+    await broker.publish(bells(50, "qlvb-b"), 10.0)
+    await other.wait_for(50)
+    assert [len(batch) for batch in recorder.batches] == [1, 1, 1]
+    recorder.gate.set()
+    await recorder.wait_for(10)
+    assert recorder.seen == bells(10) and {len(batch) for batch in recorder.batches} == {1}
+
+
+async def test_one_that_hangs_holds_one_place_only(broker: Broker) -> None:
+    """The others go through the remaining places, and are settled: only the stuck one returns."""
+    first, second = OneHangs(bells(1)[0]), Recorder()
+    await broker.subscribe("qlvb-a", Lane.ORDINARY, first, places=2)
+    await broker.publish(bells(100), 10.0)
+    await first.wait_for(100)
+    await wait_until_async(lambda: first.ended == 99, 10.0, "all but the stuck one")
+    await broker.unsubscribe("qlvb-a")
+    await broker.subscribe("qlvb-a", Lane.ORDINARY, second)
+    await broker.publish(bells(1, start=100), 10.0)
+    await second.wait_for(2)
+    assert set(second.seen) == {first.stuck, *bells(1, start=100)}
+
+
+async def test_an_urgent_one_that_hangs_does_not_stop_the_ordinary_lane(broker: Broker) -> None:
+    """With places the lanes wait for none at work: neither does the urgent lane itself stop."""
+    [stuck, *others] = bells(5, lane=Lane.URGENT)
+    urgent, ordinary = OneHangs(stuck), Recorder()
+    await broker.subscribe("qlvb-a", Lane.URGENT, urgent, places=1)
+    await broker.publish([stuck], 10.0)
+    await urgent.wait_for(1)
+    await broker.subscribe("qlvb-a", Lane.ORDINARY, ordinary, places=2)
+    await broker.publish([*bells(5), *others], 10.0)
+    await ordinary.wait_for(5)
+    urgent.gate.set()
+    await urgent.wait_for(5)
+
+
+async def test_urgent_ones_go_first_through_places(broker: Broker) -> None:
+    """What waits in both lanes: no ordinary one begins before the urgent ones have places."""
+    order = Recorder()
+    await broker.publish([*bells(3), *bells(3, lane=Lane.URGENT)], 10.0)
+    order.gate.clear()
+    for lane in (Lane.URGENT, Lane.ORDINARY):
+        await broker.subscribe("qlvb-a", lane, order, places=4)
+    await order.wait_for(6)
+    if broker.volatile:  # RabbitMQ delivers the lanes when it likes
+        assert order.seen == [*bells(3, lane=Lane.URGENT), *bells(3)]
+    order.gate.set()
+
+
 async def test_embedded_broker_refuses_what_exceeds_its_capacity() -> None:
     """The embedded broker is bounded: the surplus is refused and stays in the outbox."""
     broker = EmbeddedBroker(capacity=3)

@@ -65,7 +65,12 @@ class ListBroker:
         return outcomes
 
     async def subscribe(
-        self, connection_id: str, lane: Lane, handler: DoorbellHandler, batch: int = 50
+        self,
+        connection_id: str,
+        lane: Lane,
+        handler: DoorbellHandler,
+        batch: int = 50,
+        places: int = 0,
     ) -> None:
         """Tests take from `queue` themselves."""
 
