@@ -7,8 +7,6 @@ nothing, and a package that was withdrawn is not handed out.
 
 from __future__ import annotations
 
-import re
-
 from aiohttp import hdrs, web
 
 from envelopes.findings import Sentence
@@ -21,13 +19,13 @@ from gateway.rest.packages import take
 from gateway.rest.payload_answer import bytes_of
 from gateway.rest.problems import Problem, not_admitted, not_found
 from gateway.rest.requests import correlation_id, services, shown_certificate
+from routing.ids import is_id
 from routing.ports import Transaction
 from routing.records import Event, PackageRecord
 from routing.route_table import Connection
 from routing.states import TransportState
 from routing.submission import Submission
 
-_ID = re.compile(r"[0-9a-f-]{36}")
 #: States in which the partner has been told of the package and may read it.
 _READABLE = (TransportState.DELIVERING, TransportState.UNKNOWN, TransportState.DELIVERED)
 
@@ -92,7 +90,7 @@ async def _readable(request: web.Request, partner: Connection, delivery_id: str)
     gateway = services(request)
 
     async def write(tx: Transaction) -> tuple[TransportState, PackageRecord] | None:
-        row = await tx.get_delivery(delivery_id) if _ID.fullmatch(delivery_id) else None
+        row = await tx.get_delivery(delivery_id) if is_id(delivery_id) else None
         package = await tx.get_package(row.package_id) if row is not None else None
         if row is None or package is None or row.connection_id != partner.id:
             return None

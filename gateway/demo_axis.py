@@ -138,7 +138,7 @@ class _Demo(Demonstration):
     async def _sync(self, province: _Gateway) -> None:
         """Take the axis' directory over, told before it is done."""
         async with open_session(province.settings) as session:
-            connection = session.connection_named(AXIS)
+            connection = session.routes.connection_named(AXIS)
             if connection is None:
                 raise DemoFailed("the connection to the axis is gone")
             async with await axis_client(session, connection) as client:

@@ -97,7 +97,7 @@ async def check(state: State, name: str, as_json: bool) -> None:
 
 
 def _axis_named(session: Session, name: str) -> Connection:
-    connection = session.connection_named(name)
+    connection = session.routes.connection_named(name)
     if connection is None:
         refuse(f"There is no connection {name!r}.")
     if connection.kind != vxp_axis.KIND.name:

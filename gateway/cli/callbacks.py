@@ -110,7 +110,7 @@ async def add(
     if isinstance(checked, Blocked):
         refuse(sentence(checked.sentence, state.language))
     async with open_session(state.settings) as session:
-        owner = session.connection_named(connection)
+        owner = session.routes.connection_named(connection)
         if owner is None:
             refuse(f"There is no connection {connection!r}.")
         now = clock.now()

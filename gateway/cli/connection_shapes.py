@@ -74,7 +74,7 @@ def connection_dict(connection: Connection) -> dict[str, Any]:
 
 def known(session: Session, name: str) -> Connection:
     """The connection of this name. Raises `Failure` naming those there are."""
-    connection = session.connection_named(tidy_name(name) or name)
+    connection = session.routes.connection_named(tidy_name(name) or name)
     if connection is None:
         names = ", ".join(repr(one.name) for one in session.routes.connections.values())
         raise Failure(f"There is no connection {name!r}. There are: {names or 'none'}.")

@@ -97,7 +97,7 @@ async def list_(
 ) -> None:
     """Deliveries, newest first."""
     async with open_session(state.settings) as session:
-        found = session.connection_named(connection) if connection is not None else None
+        found = session.routes.connection_named(connection) if connection is not None else None
         if connection is not None and found is None:
             refuse(f"There is no connection {connection!r}.")
         query = DeliveryQuery(

@@ -18,7 +18,7 @@ from gateway.cli.failures import WRONG_USE, Failure
 from gateway.cli.output import say
 from gateway.private_files import made_private
 from gateway.settings import Settings
-from routing.route_table import Connection, RouteTable
+from routing.route_table import RouteTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,6 @@ class Session:
     database: SqlDatabase
     registry: RegistryStore
     routes: RouteTable
-
-    def connection_named(self, name: str) -> Connection | None:
-        """The connection of this name."""
-        found = (known for known in self.routes.connections.values() if known.name == name)
-        return next(found, None)
 
     def connection_name(self, connection_id: str | None) -> str:
         """A connection's name for people; empty for none."""

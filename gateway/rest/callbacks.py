@@ -22,7 +22,7 @@ from gateway.callbacks import post_signed
 from gateway.rest import encode
 from gateway.rest.body import json_object, place_for
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import connection, id_of, services, text_member
+from gateway.rest.requests import connection, id_of, only, services, text_member
 from routing.callbacks import Endpoint, PostResult, body_of, check_event, is_type_pattern
 from routing.route_table import Connection
 from routing.webhook_signature import SECRET_BYTES, secret_of
@@ -44,7 +44,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     """POST /v1/callbacks: be called back at an address from now on; the secret is shown once."""
     asker = await connection(request)
     body = await json_object(request)
-    _only(body, "url", "types")
+    only(body, "url", "types")
     if not services(request).settings.callbacks_by_partners:
         raise Problem(
             403,
@@ -88,7 +88,7 @@ async def rotate(request: web.Request) -> web.StreamResponse:
     asker = await connection(request)
     endpoint = await _known(request, asker)
     body = await json_object(request) if request.can_read_body else {}
-    _only(body, "overlapHours")
+    only(body, "overlapHours")
     now = clock.now()
     ends = now + timedelta(hours=_overlap(body))
     secret = secret_of(secrets.token_bytes(SECRET_BYTES))
@@ -131,12 +131,6 @@ async def _known(request: web.Request, asker: Connection) -> Endpoint:
 
 def _actor(asker: Connection) -> str:
     return f"connection:{asker.name}"
-
-
-def _only(body: dict[str, Any], *members: str) -> None:
-    unknown = sorted(set(body) - set(members))
-    if unknown:
-        raise bad_parameter(unknown[0], "", ", ".join(members))
 
 
 def _types(body: dict[str, Any]) -> tuple[str, ...]:

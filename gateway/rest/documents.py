@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.rest import encode
 from gateway.rest.problems import ambiguous, bad_parameter, not_found
-from gateway.rest.requests import connection, moment, number, services
+from gateway.rest.requests import connection, moment, number, only, services
 from identifiers.texts import fold
 from routing.ports import DocumentQuery, Transaction
 from routing.records import (
@@ -62,9 +62,7 @@ def search_query(request: web.Request, routes: RouteTable, **narrowed: Any) -> D
     Raises `Problem` 400.
     """
     known = {"q", "documentId", "sender", "recipient", "state", "since", "until", "cursor", "limit"}
-    unknown = sorted(set(request.query) - known)
-    if unknown:
-        raise bad_parameter(unknown[0], request.query[unknown[0]], ", ".join(sorted(known)))
+    only(request.query, *sorted(known))
     state = request.query.get("state", "")
     if state and state not in set(TransportState):
         raise bad_parameter("state", state, ", ".join(TransportState))

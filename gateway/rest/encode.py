@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from routing.deadlines import Deadline
+from routing.ids import is_id
 from routing.lanes import Lane
 from routing.ports import InboxCursor, InboxItem
 from routing.records import Attempt, Delivery, DocumentRecord, Event, PackageRecord
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from routing.submission import Accepted
-
-_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 def answer(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -194,7 +192,7 @@ def parse_cursor(text: str) -> InboxCursor | None:
         rank, offered_at, delivery_id = json.loads(base64.urlsafe_b64decode(padded))
         parsed = datetime.fromisoformat(offered_at)
         known = {lane.rank for lane in Lane}
-        decent = type(rank) is int and rank in known and _ID.fullmatch(delivery_id)
+        decent = type(rank) is int and rank in known and is_id(delivery_id)
         if not decent or not parsed.tzinfo:
             return None
         return InboxCursor(rank, parsed.astimezone(UTC), delivery_id)

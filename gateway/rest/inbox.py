@@ -20,6 +20,7 @@ from gateway.rest.requests import (
     correlation_id,
     id_of,
     number,
+    only,
     services,
     text_member,
 )
@@ -168,9 +169,7 @@ class _Report:
 
 
 def _report_of(body: dict[str, Any]) -> _Report:
-    unknown = sorted(set(body) - {"statusCode", "description", "timestamp", "staff"})
-    if unknown:
-        raise bad_parameter(unknown[0], "", "statusCode, description, timestamp, staff")
+    only(body, "statusCode", "description", "timestamp", "staff")
     try:
         code = StatusCode(text_member(body, "statusCode"))
     except ValueError:

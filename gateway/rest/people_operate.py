@@ -15,7 +15,7 @@ from gateway.rest import encode
 from gateway.rest.body import json_object
 from gateway.rest.people import person
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import id_of, number, services, text_member
+from gateway.rest.requests import id_of, number, only, services, text_member
 from gateway.services import Services
 from gateway.waiting import why_waiting
 from routing.dead_letters import Answer, NotNow, UnknownDelivery
@@ -49,14 +49,12 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
 
 def _query(request: web.Request, routes: RouteTable) -> DeliveryQuery:
     known = {"state", "connection", "recipient", "documentId", "cursor", "limit"}
-    unknown = sorted(set(request.query) - known)
-    if unknown:
-        raise bad_parameter(unknown[0], request.query[unknown[0]], ", ".join(sorted(known)))
+    only(request.query, *sorted(known))
     given = request.query.get
     state, name, recipient = given("state", ""), given("connection", ""), given("recipient", "")
     if state and state not in set(TransportState):
         raise bad_parameter("state", state, ", ".join(TransportState))
-    of = _named(routes, name) if name else None
+    of = routes.connection_named(name) if name else None
     if name and of is None:
         raise bad_parameter("connection", name[:100], "the name of a connection")
     return DeliveryQuery(
@@ -88,9 +86,7 @@ def _stepping(step: Step, *, needs_reason: bool) -> Callable[..., Awaitable[web.
         asker = await person(request, Right.OPERATE)
         gateway = services(request)
         body = await json_object(request) if request.can_read_body else {}
-        unknown = sorted(set(body) - {"reason"})
-        if unknown:
-            raise bad_parameter(unknown[0], str(body[unknown[0]])[:100], "reason")
+        only(body, "reason")
         reason = text_member(body, "reason")
         if needs_reason and not reason:
             raise bad_parameter("reason", "", "why, for the log and for who is told")
@@ -176,10 +172,6 @@ def _connection(one: Connection) -> dict[str, Any]:
     }
 
 
-def _named(routes: RouteTable, name: str) -> Connection | None:
-    return next((one for one in routes.connections.values() if one.name == name), None)
-
-
 _STATUS_OF = {
     "pause": ConnectionStatus.PAUSED,
     "drain": ConnectionStatus.DRAINING,
@@ -196,7 +188,7 @@ async def set_status(request: web.Request) -> web.StreamResponse:
     if status is None:
         raise bad_parameter("verb", request.match_info["verb"][:100], ", ".join(_STATUS_OF))
     routes = await gateway.registry.routes(newest=True)
-    found = _named(routes, request.match_info["name"])
+    found = routes.connection_named(request.match_info["name"])
     if found is None:
         raise Problem(
             404,
@@ -209,5 +201,6 @@ async def set_status(request: web.Request) -> web.StreamResponse:
             found, status, actor=actor, now=clock.now()
         )
         gateway.outbox.notify()
-        found = _named(await gateway.registry.routes(newest=True), found.name) or found
+        newest = await gateway.registry.routes(newest=True)
+        found = newest.connection_named(found.name) or found
     return encode.answer(_connection(found))

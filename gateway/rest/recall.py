@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -98,14 +99,7 @@ async def _take_back(
     request: web.Request, asker: Connection, package: PackageRecord, copy: Delivery, reason: str
 ) -> dict[str, Any]:
     gateway = services(request)
-    about = About(
-        sender=package.sender,
-        sender_organ_id=copy.recipient_organ_id,
-        document_pk=package.document_pk,
-        document_id=package.document_id,
-        code=About.of(package).code,
-        promulgation_date=About.of(package).promulgation_date,
-    )
+    about = replace(About.of(package), sender_organ_id=copy.recipient_organ_id)
     sender = Party(package.sender_organ_id, package.sender_name)
     content = compose_report(sender, about, StatusCode.TAKE_BACK, reason, clock.now())
     accepted = await take_bytes(gateway, content, asker, correlation_id(request))

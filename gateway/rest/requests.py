@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +20,11 @@ from gateway.rest.problems import (
     unauthorized,
 )
 from gateway.services import Services
+from routing.ids import is_id
 from routing.route_table import Connection
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
 
-#: Ids are UUIDs; nothing else ever reaches the database as one.
-_ID = re.compile(r"[0-9a-f-]{36}")
 #: What PostgreSQL takes in no text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 #: What XML has no place for: control characters, half characters, U+FFFE and U+FFFF.
@@ -86,7 +86,7 @@ async def connection(request: web.Request) -> Connection:
 def id_of(request: web.Request) -> str | None:
     """The id in the path, None when it cannot be one."""
     given = request.match_info["id"].lower()
-    return given if _ID.fullmatch(given) else None
+    return given if is_id(given) else None
 
 
 def number(request: web.Request, name: str, default: int, low: int, high: int) -> int:
@@ -97,6 +97,13 @@ def number(request: web.Request, name: str, default: int, low: int, high: int) -
     if not re.fullmatch(r"[0-9]{1,9}", given) or not low <= int(given) <= high:
         raise bad_parameter(name, given, f"{low} … {high}")
     return int(given)
+
+
+def only(given: Mapping[str, Any], *known: str) -> None:
+    """Nothing but these names may be in a query or a JSON body. Raises `Problem` 400."""
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise bad_parameter(unknown[0], str(given[unknown[0]])[:100], ", ".join(known))
 
 
 def moment(request: web.Request, name: str) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +14,10 @@ from gateway.rest.body import SMALL_BODY, go_on, small_body
 from gateway.rest.problems import Problem
 from gateway.services import Services
 from gateway.vxp.gate import Caller
+from gateway.vxp.headers import shown
+from routing.ids import is_id
 from routing.records import DOCUMENT, STATUS
 from routing.route_table import Connection
-
-#: Ids are UUIDs; nothing else ever reaches the database as one.
-_ID = re.compile(r"[0-9a-f-]{36}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Call:
     def doc_id(self, name: str = "docId") -> str:
         """The id of a package or delivery. Raises `Problem` when it can be none."""
         value = self.needed(name).lower()
-        if not _ID.fullmatch(value):
+        if not is_id(value):
             raise no_such_document()
         return value
 
@@ -66,8 +64,8 @@ class Call:
             raise refused(
                 400,
                 Sentence(
-                    vi=f"messagetype «{_shown(given)}» không hợp lệ; cho phép: edoc, status.",
-                    en=f"messagetype is {_shown(given)!r}; allowed: edoc, status.",
+                    vi=f"messagetype «{shown(given)}» không hợp lệ; cho phép: edoc, status.",
+                    en=f"messagetype is {shown(given)!r}; allowed: edoc, status.",
                 ),
             )
         return kinds[given.lower()]
@@ -115,7 +113,3 @@ def no_such_document() -> Problem:
             en="There is no document of this docId for your system.",
         ),
     )
-
-
-def _shown(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:40])

@@ -20,6 +20,7 @@ from gateway.rest.requests import correlation_id
 from gateway.vxp import answers
 from gateway.vxp.call import Call, json_object, no_such_document, refused
 from gateway.vxp.hashed_body import HashedBody, WrongHash
+from gateway.vxp.headers import shown
 from routing.ports import InboxItem, Transaction
 from routing.pull import Fetched, NotPossible, NotYours, confirm, fetch
 from routing.pull_notes import Said, note
@@ -122,7 +123,7 @@ def _recipients(given: str) -> tuple[str, ...]:
 def _wrong_hash(call: Call, hash_file: str, wrong: WrongHash) -> Problem:
     call.services.metrics.distrusted.labels(VXP, "wrong-hash").inc()
     log.warning("vxp.wrong-hash", connection=call.connection.name, found=wrong.found)
-    given = "".join(char if char.isprintable() else "?" for char in hash_file[:64])
+    given = shown(hash_file, 64)
     return refused(
         400,
         Sentence(

@@ -203,9 +203,9 @@ def judge_time(parameters: Parameters, tolerance_seconds: int, now: datetime) ->
         return Distrusted(
             Distrust.STALE,
             Sentence(
-                vi=f"Dấu thời gian «{_short(written)}» không đúng dạng {told} (giờ Việt Nam); "
+                vi=f"Dấu thời gian «{shown(written)}» không đúng dạng {told} (giờ Việt Nam); "
                 f"giờ của trục là {ours:%d%m%YT%H%M%S}.",
-                en=f"The timestamp {_short(written)!r} has not the form {told} (Vietnam time); "
+                en=f"The timestamp {shown(written)!r} has not the form {told} (Vietnam time); "
                 f"the gateway's time is {ours:%d%m%YT%H%M%S}.",
             ),
         )
@@ -248,7 +248,7 @@ def _unsigned(name: str) -> Distrusted:
 
 
 def _distrusted(why: Distrust, name: str) -> Distrusted:
-    name = _short(name)
+    name = shown(name)
     sentences = {
         Distrust.AMBIGUOUS: Sentence(
             vi=f"{name} xuất hiện nhiều lần với giá trị khác nhau.",
@@ -266,6 +266,6 @@ def _distrusted(why: Distrust, name: str) -> Distrusted:
     return Distrusted(why, sentences.get(why, otherwise))
 
 
-def _short(text: str) -> str:
+def shown(text: str, most: int = 60) -> str:
     """Foreign text in a sentence of ours: short and printable."""
-    return "".join(char if char.isprintable() else "?" for char in text[:60])
+    return "".join(char if char.isprintable() else "?" for char in text[:most])
