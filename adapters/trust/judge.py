@@ -117,10 +117,9 @@ class Judge:
         if isinstance(found, Judgement):
             return found
         path = found
-        try:
-            _USAGES[purpose].validate(certificate)
-        except InvalidCertificateError as error:
-            return _distrust(Reason.WRONG_PURPOSE, error)
+        wrong = self._wrong_purpose(certificate, purpose)
+        if wrong is not None:
+            return wrong
         if _too_small(certificate, self.policy):
             return Judgement(False, reasons=(Reason.KEY_TOO_SMALL,), detail="the key is too small")
         since = self._suspended(path)
@@ -130,6 +129,24 @@ class Judge:
         if evidence.crls or evidence.ocsps:
             return await self._revocation(path, at, evidence)
         return await self._remembered(certificate, path, at)
+
+    def _wrong_purpose(self, certificate: x509.Certificate, purpose: Purpose) -> Judgement | None:
+        """What speaks against this use by key usage and extended key usage; None where nothing."""
+        try:
+            _USAGES[purpose].validate(certificate)
+        except InvalidCertificateError as error:
+            return _distrust(Reason.WRONG_PURPOSE, error)
+        if purpose is not Purpose.SIGNING or certificate.extended_key_usage_value is None:
+            return None
+        uses = {one.dotted for one in certificate.extended_key_usage_value}
+        if uses & set(self.policy.signing_uses):
+            return None
+        usage = certificate.key_usage_value
+        commits = usage is not None and "non_repudiation" in usage.native
+        if commits and uses & set(self.policy.committing_uses):
+            return None
+        detail = f"no extended key usage for documents: {', '.join(sorted(uses))}"[:300]
+        return Judgement(False, reasons=(Reason.WRONG_PURPOSE,), detail=detail)
 
     async def _remembered(
         self, certificate: x509.Certificate, path: ValidationPath, at: datetime

@@ -23,18 +23,35 @@ class RevocationMode(StrEnum):
     OFF = "off"
 
 
+#: Extended key usages of certificates that sign documents: any, emailProtection, documentSigning
+#: (RFC 9336), those of Adobe and Microsoft.
+_SIGNING_USES = (
+    "2.5.29.37.0",
+    "1.3.6.1.5.5.7.3.4",
+    "1.3.6.1.5.5.7.3.36",
+    "1.2.840.113583.1.1.5",
+    "1.3.6.1.4.1.311.10.3.12",
+)
+#: clientAuth: a person's or agency's own certificate, if its key usage has nonRepudiation as well.
+_COMMITTING_USES = ("1.3.6.1.5.5.7.3.2",)
+
+
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
     """How certificates are judged; part of a profile.
 
     `grace` is how long after its nextUpdate a list or answer is still taken
-    (reliability 2.3: 24 hours).
+    (reliability 2.3: 24 hours). Where a certificate names extended key usages (OIDs), one of
+    `signing_uses` must be among them, or one of `committing_uses` beside nonRepudiation: those of
+    TLS servers, time stamps and OCSP answers sign no documents.
     """
 
     revocation: RevocationMode = RevocationMode.REQUIRE
     grace: timedelta = timedelta(hours=24)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     kinds: KindRule = field(default_factory=KindRule)
+    signing_uses: tuple[str, ...] = _SIGNING_USES
+    committing_uses: tuple[str, ...] = _COMMITTING_USES
 
 
 @dataclass(frozen=True, slots=True)

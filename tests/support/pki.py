@@ -134,6 +134,7 @@ def _usage(*names: str) -> x509.KeyUsage:
 
 
 SIGNING = ("digital_signature", "content_commitment")
+TLS = ("digital_signature", "key_encipherment")
 
 
 @dataclass
@@ -361,6 +362,18 @@ class Pki:
             extended=(ExtendedKeyUsageOID.OCSP_SIGNING,),
             more=((x509.OCSPNoCheck(), False),),
         )
+
+        client = ExtendedKeyUsageOID.CLIENT_AUTH
+        self.for_tls = self._for_use(ExtendedKeyUsageOID.SERVER_AUTH, client, usages=TLS)
+        self.for_stamps = self._for_use(ExtendedKeyUsageOID.TIME_STAMPING)
+        self.for_answers = self._for_use(ExtendedKeyUsageOID.OCSP_SIGNING)
+        self.for_mail = self._for_use(ExtendedKeyUsageOID.EMAIL_PROTECTION, client, usages=TLS)
+        self.for_documents = self._for_use(ObjectIdentifier("1.3.6.1.5.5.7.3.36"))
+        self.for_client = self._for_use(client)
+
+    def _for_use(self, *uses: ObjectIdentifier, usages: Sequence[str] = SIGNING) -> Credential:
+        """A certificate in the agency's name that names what it is for."""
+        return self.government.issue(AGENCY, rsa_key(1), usages=usages, extended=uses)
 
     @property
     def roots(self) -> tuple[bytes, ...]:

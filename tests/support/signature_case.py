@@ -14,6 +14,16 @@ from tests.support.pki import Pki, pki
 HOUR = timedelta(hours=1)
 VALID, INVALID, UNVERIFIABLE, ABSENT = "valid", "invalid", "unverifiable", "absent"
 
+#: Certificates that name what they are for: whether they may sign documents.
+BY_USE = {
+    "for_tls": False,
+    "for_stamps": False,
+    "for_answers": False,
+    "for_mail": True,
+    "for_documents": True,
+    "for_client": True,
+}
+
 
 @dataclass(frozen=True)
 class Case:

@@ -12,6 +12,7 @@ from tests.support import pdf_signing as pdfs
 from tests.support.pki import DAY, NOW, Credential, Pki, pki
 from tests.support.signature_case import (
     ABSENT,
+    BY_USE,
     HOUR,
     INVALID,
     UNVERIFIABLE,
@@ -167,6 +168,15 @@ PDF_CASES = [
     ),
     Case(
         "key for encryption", _signed(lambda p: p.for_encryption), INVALID, (Reason.WRONG_PURPOSE,)
+    ),
+    *(
+        Case(
+            f"certificate {by}",
+            _signed(lambda p, by=by: getattr(p, by)),
+            VALID if signs else INVALID,
+            () if signs else (Reason.WRONG_PURPOSE,),
+        )
+        for by, signs in BY_USE.items()
     ),
     Case("unknown authority", _signed(lambda p: p.unknown), INVALID, (Reason.UNTRUSTED,)),
     Case(

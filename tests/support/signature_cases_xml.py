@@ -16,6 +16,7 @@ from tests.support import xml_signing as xmls
 from tests.support.pki import Pki
 from tests.support.signature_case import (
     ABSENT,
+    BY_USE,
     INVALID,
     UNVERIFIABLE,
     VALID,
@@ -187,6 +188,12 @@ XML_CASES = [
     _row("not yet valid", _xml(by="early"), INVALID, Reason.NOT_YET_VALID),
     _row("revoked", _xml(by="revoked"), INVALID, Reason.REVOKED),
     _row("key for encryption", _xml(by="for_encryption"), INVALID, Reason.WRONG_PURPOSE),
+    *(
+        _row(f"certificate {by}", _xml(by=by), VALID)
+        if signs
+        else _row(f"certificate {by}", _xml(by=by), INVALID, Reason.WRONG_PURPOSE)
+        for by, signs in BY_USE.items()
+    ),
     _row("no certificate", _xml(certificates=()), UNVERIFIABLE, Reason.NO_CERTIFICATE),
     _row(
         "no certificate, but one is registered",
