@@ -14,6 +14,8 @@ import pytest
 from tests.support.s3_server import S3Server
 from tests.support.servers import ClamAvServer, Postgres, RabbitMq
 
+pytest_plugins = ("tests.support.reports",)
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Postgres]:

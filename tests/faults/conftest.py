@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.checker import Report
 from tests.faults.workload import AGENCIES
+from tests.support.reports import REPORT
 from tests.support.service import MODES, Site, open_site, show_logs
 
 
@@ -48,11 +49,10 @@ def seed() -> int:
 
 
 @pytest.fixture
-def show(capsys: pytest.CaptureFixture[str]) -> Callable[[Report], None]:
-    """Print a report where everybody sees it, passed or not."""
+def show(record_property: Callable[[str, object], None]) -> Callable[[Report], None]:
+    """Show a report at the end of the run, where everybody sees it, passed or not."""
 
-    def print_report(report: Report) -> None:
-        with capsys.disabled():
-            print(f"\n{report}")
+    def keep(report: Report) -> None:
+        record_property(REPORT, str(report))
 
-    return print_report
+    return keep
