@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 
 import structlog
@@ -236,6 +237,26 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, services.stopping.set)
     background = Roles(services)
+    async with AsyncExitStack() as last:
+        # Closed from the last to the first; one that fails skips no other.
+        for close in (
+            services.database.close,
+            services.payloads.close,
+            services.inspection.close,
+            background.stop,
+        ):
+            last.push_async_callback(close)
+        await _run_until_stopped(settings, roles, services, background, tls)
+    log.info("stopped")
+
+
+async def _run_until_stopped(
+    settings: Settings,
+    roles: tuple[Role, ...],
+    services: Services,
+    background: Roles,
+    tls: ServerTls | None,
+) -> None:
     runner = Runner(
         make_application(services),
         access_log=None,
@@ -261,16 +282,14 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         log.info(
             "listening", address=str(runner.addresses[0]), roles=list(roles), tls=tls is not None
         )
+        # What was loaded and built until now stays: garbage is not looked for in it again (50 ms).
+        gc.collect()
+        gc.freeze()
         await services.stopping.wait()
         log.info("stopping")
     finally:
         services.stopping.set()
         await runner.cleanup()
-        await background.stop()
-        await services.inspection.close()
-        await services.payloads.close()
-        await services.database.close()
-    log.info("stopped")
 
 
 def run_service(settings: Settings, roles: tuple[Role, ...]) -> int:
