@@ -126,7 +126,7 @@ class DocumentQuery:
 
     #: Words of the subject, number or DocumentId; case and accents do not matter.
     text: str = ""
-    document_id: str = ""
+    document_id: str | None = None
     #: Only documents that this connection sent or receives; None for an operator.
     connection_id: str | None = None
     #: Of those, only the ones that it sent.
@@ -150,7 +150,7 @@ class DeliveryQuery:
     states: tuple[TransportState, ...] = ()
     connection_id: str | None = None
     recipient: str = ""
-    document_id: str = ""
+    document_id: str | None = None
     after: str = ""
     limit: int = 100
 

@@ -178,7 +178,7 @@ def search_deliveries(query: DeliveryQuery) -> Select[Any]:
         wanted = wanted.where(_d.connection_id == query.connection_id)
     if query.recipient:
         wanted = wanted.where(_d.recipient == query.recipient)
-    if query.document_id:
+    if query.document_id is not None:
         of_document = select(packages.c.id).where(packages.c.document_id == query.document_id)
         wanted = wanted.where(_d.package_id.in_(of_document))
     if query.after:
@@ -192,7 +192,7 @@ def search_documents(query: DocumentQuery) -> Select[Any]:
     wanted = select(*documents.c).order_by(doc.pk.desc()).limit(query.limit)
     for word in fold(query.text).split():
         wanted = wanted.where(doc.search.contains(word, autoescape=True))
-    if query.document_id:
+    if query.document_id is not None:
         wanted = wanted.where(doc.document_id == query.document_id)
     if query.sender:
         wanted = wanted.where(doc.sender == query.sender)

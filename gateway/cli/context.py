@@ -64,6 +64,22 @@ def json_option(function: F) -> F:
     )(function)
 
 
+class Name(click.ParamType[str]):
+    """A name or an id: never empty, which would name nothing, or everything."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text without blanks around it."""
+        text = str(value).strip()
+        if not text:
+            self.fail("it is empty; give a name or an id", param, ctx)
+        return text
+
+
+NAME = Name()
+
+
 def operator_option(function: F) -> F:
     """`--operator`: who does it, for the event log."""
     return click.option(

@@ -10,7 +10,7 @@ import click
 
 from envelopes.findings import Sentence
 from gateway import clock
-from gateway.cli.context import State, json_option, operator_option, pass_state
+from gateway.cli.context import NAME, State, json_option, operator_option, pass_state
 from gateway.cli.failures import REFUSED, refuse
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
 from gateway.cli.session import Session, open_session
@@ -78,9 +78,9 @@ def _state(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...])
     metavar="STATE[,STATE…]",
     help="Only these: " + ", ".join(TransportState) + ".",
 )
-@click.option("--connection", metavar="NAME", help="Only those of this connection.")
-@click.option("--recipient", metavar="CODE", default="", help="Only those to this agency.")
-@click.option("--document", metavar="DOCUMENTID", default="", help="Only those of this document.")
+@click.option("--connection", type=NAME, metavar="NAME", help="Only those of this connection.")
+@click.option("--recipient", type=NAME, metavar="CODE", help="Only those to this agency.")
+@click.option("--document", type=NAME, metavar="DOCUMENTID", help="Only those of this document.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @click.option("--after", metavar="ID", default="", help="Go on after this delivery.")
 @json_option
@@ -89,8 +89,8 @@ async def list_(
     state: State,
     states: list[str],
     connection: str | None,
-    recipient: str,
-    document: str,
+    recipient: str | None,
+    document: str | None,
     limit: int,
     after: str,
     as_json: bool,
@@ -196,7 +196,7 @@ def _why_here(session: Session, known: _Known, language: str | None) -> str:
 
 
 @deliveries.command("show")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=NAME, metavar="ID…")
 @json_option
 @pass_state
 async def show_(state: State, ids: tuple[str, ...], as_json: bool) -> None:
@@ -261,7 +261,7 @@ def _print_delivery(session: Session, known: _Known, language: str | None) -> No
 
 
 @deliveries.command()
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=NAME, metavar="ID…")
 @click.option("--reason", required=True, help="Why; goes into the log.")
 @json_option
 @operator_option
@@ -275,7 +275,7 @@ async def hold(
 
 
 @deliveries.command()
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=NAME, metavar="ID…")
 @json_option
 @operator_option
 @pass_state
@@ -290,7 +290,7 @@ async def release(state: State, ids: tuple[str, ...], as_json: bool, operator: s
 
 
 @deliveries.command()
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=NAME, metavar="ID…")
 @json_option
 @operator_option
 @pass_state
@@ -305,7 +305,7 @@ async def replay(state: State, ids: tuple[str, ...], as_json: bool, operator: st
 
 
 @deliveries.command("return")
-@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@click.argument("ids", nargs=-1, required=True, type=NAME, metavar="ID…")
 @click.option("--reason", required=True, help="Why; the sender is told in a status 02.")
 @json_option
 @operator_option

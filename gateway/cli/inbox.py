@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from gateway.cli.context import State, json_option, pass_state
+from gateway.cli.context import NAME, State, json_option, pass_state
 from gateway.cli.output import local_time_of, print_json, print_table, say, show, size_text
 from gateway.cli.remote import connect, end, remote_options, unless_problem
 from gateway.client import Content, GatewayClient, Problem
@@ -80,7 +80,7 @@ async def _pages(client: GatewayClient, limit: int, wait: int) -> dict[str, Any]
 
 
 @click.command(short_help="Fetch a package, byte for byte.")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", type=NAME)
 @click.option(
     "-o",
     "--output",
@@ -140,7 +140,7 @@ def _put(file: Any, output: Path | None) -> None:
 
 
 @click.command(short_help="Say that you have a package.")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", type=NAME)
 @remote_options
 @json_option
 @pass_state

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.context import State, in_a_table, json_option, pass_state
+from gateway.cli.context import NAME, State, in_a_table, json_option, pass_state
 from gateway.cli.output import print_json, print_table, say, sentence
 from gateway.cli.remote import connect, remote_options, unless_problem
 
 
 @click.command(short_help="Take a document back.")
-@click.argument("document")
-@click.option("--recipient", "recipients", multiple=True, metavar="CODE", help="Only from these.")
+@click.argument("document", type=NAME)
+@click.option(
+    "--recipient", "recipients", multiple=True, type=NAME, metavar="CODE", help="Only from these."
+)
 @click.option("--reason", required=True, help="Why; every receiver is told.")
 @remote_options
 @json_option

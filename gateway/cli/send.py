@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from envelopes.model import StatusCode
-from gateway.cli.context import State, in_a_table, json_option, pass_state
+from gateway.cli.context import NAME, State, in_a_table, json_option, pass_state
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence
 from gateway.cli.remote import connect, finding_lines, remote_options, unless_problem
 
@@ -29,7 +29,7 @@ async def send(
 
 
 @click.command(short_help="Report what became of a document.")
-@click.argument("id", metavar="ID")
+@click.argument("id", metavar="ID", type=NAME)
 @click.option(
     "--status",
     "code",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import click
 
 from gateway import clock
-from gateway.cli.context import LANGUAGES, State, json_option, pass_state
+from gateway.cli.context import LANGUAGES, NAME, State, json_option, pass_state
 from gateway.cli.failures import refuse
 from gateway.cli.output import print_json, show
 from gateway.cli.session import Session, open_session
@@ -28,7 +28,7 @@ class _Material:
 
 
 @click.command(short_help="Tell what happened to a document.")
-@click.argument("document")
+@click.argument("document", type=NAME)
 @click.option("--lang", type=click.Choice(LANGUAGES), help="Language of the story. Default: vi.")
 @click.option("-v", "--verbose", is_flag=True, help="Technical steps too.")
 @json_option

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from gateway.rest import encode
 from gateway.rest.problems import ambiguous, bad_parameter, not_found
-from gateway.rest.requests import connection, moment, number, only, services
+from gateway.rest.requests import connection, moment, number, only_named, services
 from identifiers.texts import fold
 from routing.ports import DocumentQuery, Transaction
 from routing.records import (
@@ -62,7 +62,7 @@ def search_query(request: web.Request, routes: RouteTable, **narrowed: Any) -> D
     Raises `Problem` 400.
     """
     known = {"q", "documentId", "sender", "recipient", "state", "since", "until", "cursor", "limit"}
-    only(request.query, *sorted(known))
+    only_named(request, known)
     state = request.query.get("state", "")
     if state and state not in set(TransportState):
         raise bad_parameter("state", state, ", ".join(TransportState))
@@ -74,7 +74,7 @@ def search_query(request: web.Request, routes: RouteTable, **narrowed: Any) -> D
         )
     return DocumentQuery(
         text=fold(words),
-        document_id=given("documentId", ""),
+        document_id=given("documentId"),
         sender=routes.key_of_text(given("sender", "")) if given("sender") else "",
         recipient=routes.key_of_text(given("recipient", "")) if given("recipient") else "",
         state=state,

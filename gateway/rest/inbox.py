@@ -21,6 +21,7 @@ from gateway.rest.requests import (
     id_of,
     number,
     only,
+    only_named,
     services,
     text_member,
 )
@@ -40,6 +41,7 @@ async def inbox(request: web.Request) -> web.StreamResponse:
     """GET /v1/inbox: what waits; with `wait`, the answer may take so long when nothing does."""
     asker = await connection(request)
     gateway = services(request)
+    only_named(request, {"limit", "wait", "cursor"})
     limit = number(request, "limit", 100, 1, 1000)
     wait = number(request, "wait", 0, 0, gateway.settings.longest_poll_seconds)
     cursor = request.query.get("cursor")

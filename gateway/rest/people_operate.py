@@ -15,7 +15,7 @@ from gateway.rest import encode
 from gateway.rest.body import json_object
 from gateway.rest.people import person
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import id_of, number, only, services, text_member
+from gateway.rest.requests import id_of, number, only, only_named, services, text_member
 from gateway.services import Services
 from gateway.waiting import why_waiting
 from routing.dead_letters import Answer, NotNow, UnknownDelivery
@@ -49,7 +49,7 @@ async def deliveries(request: web.Request) -> web.StreamResponse:
 
 def _query(request: web.Request, routes: RouteTable) -> DeliveryQuery:
     known = {"state", "connection", "recipient", "documentId", "cursor", "limit"}
-    only(request.query, *sorted(known))
+    only_named(request, known)
     given = request.query.get
     state, name, recipient = given("state", ""), given("connection", ""), given("recipient", "")
     if state and state not in set(TransportState):
@@ -61,7 +61,7 @@ def _query(request: web.Request, routes: RouteTable) -> DeliveryQuery:
         states=(TransportState(state),) if state else (),
         connection_id=of.id if of else None,
         recipient=routes.key_of_text(recipient) if recipient else "",
-        document_id=given("documentId", ""),
+        document_id=given("documentId"),
         after=given("cursor", ""),
         limit=number(request, "limit", 50, 1, 500),
     )

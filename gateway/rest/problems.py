@@ -178,14 +178,18 @@ def ambiguous(document_id: str, keys: list[str]) -> Problem:
     )
 
 
-def bad_parameter(name: str, found: str, allowed: str) -> Problem:
-    """A query parameter or member of the body cannot be used."""
+def bad_parameter(name: str, found: str, allowed: str | Sentence) -> Problem:
+    """A query parameter or member of the body cannot be used.
+
+    `allowed` is made of names and figures alone, or says what is allowed in both languages.
+    """
+    may_be = allowed if isinstance(allowed, Sentence) else Sentence(allowed, allowed)
     return Problem(
         400,
         "bad-parameter",
         Sentence(
-            vi=f"Tham số {name} = «{found}» không hợp lệ; cho phép: {allowed}.",
-            en=f"Parameter {name} is “{found}”; allowed: {allowed}.",
+            vi=f"Tham số {name} = «{found}» không hợp lệ; cho phép: {may_be.vi}.",
+            en=f"Parameter {name} is “{found}”; allowed: {may_be.en}.",
         ),
         parameter=name,
     )

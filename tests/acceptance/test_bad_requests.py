@@ -81,6 +81,8 @@ def test_parameters_that_are_none(strict: Ministry) -> None:
         *(("/v1/documents", "since", value) for value in ("gestern", "0001-01-01T00:00:00+23:59")),
         *(("/v1/documents", "until", value) for value in ("13", "9999-12-31T23:59:59-23:59")),
         ("/v1/documents", "limitt", "5"),
+        ("/v1/inbox", "state", "offered"),
+        *(("/v1/documents", name, "") for name in ("documentId", "sender", "recipient")),
     ]
     for path, name, value in wrong:
         answer = strict.sender.call("GET", f"{path}?{name}={quote(value, safe='')}")

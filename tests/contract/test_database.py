@@ -460,6 +460,7 @@ async def test_search_by_particulars_and_pages(database: SqlDatabase, world: Wor
     assert await _found(database, DocumentQuery(recipient="H41.A")) == []
     assert len(await _found(database, DocumentQuery(recipient="H41.B"))) == 3
     assert await _found(database, DocumentQuery(document_id="doc-plan")) == [keys["plan"]]
+    assert await _found(database, DocumentQuery(document_id="")) == []
     assert await _found(database, DocumentQuery(sender="H41.B")) == []
     assert await _found(database, DocumentQuery(since=later(1))) == []
     assert len(await _found(database, DocumentQuery(until=later(1)))) == 3
@@ -481,6 +482,7 @@ async def test_search_deliveries(database: SqlDatabase, world: World) -> None:
     assert await found(DeliveryQuery(connection_id=world.beta.id)) == 3
     assert await found(DeliveryQuery(recipient="H41.A")) == 3
     assert await found(DeliveryQuery(document_id="nothing")) == 0
+    assert await found(DeliveryQuery(document_id="")) == 0
     listed = await look(database, lambda tx: tx.search_deliveries(DeliveryQuery(limit=4)))
     assert [row.id for row in listed] == sorted((row.id for row in listed), reverse=True)
     rest = await look(

@@ -214,6 +214,10 @@ def test_trace_in_the_language_asked_for(lienthong: Lienthong, seed: Seed) -> No
 def test_trace_of_nothing_and_of_two(lienthong: Lienthong, seed: Seed) -> None:
     """An unknown name is refused; a DocumentId that two senders use asks which one."""
     lienthong("trace", "nothing", code=REFUSED)
+    # The name of nothing is no document's, least of all the only one's.
+    for empty in ("", " "):
+        assert "empty" in lienthong("trace", empty, code=WRONG_USE).stderr
+    assert "empty" in lienthong("deliveries", "list", "--document", "", code=WRONG_USE).stderr
     row = seed.beta
 
     async def another(database: SqlDatabase) -> Seed:
