@@ -15,10 +15,11 @@ from sqlalchemy import insert, select, update
 
 from adapters.database.executes import Executes
 from adapters.database.partner_tables import agency_requests
-from adapters.database.registry_store import replace_agencies, sql_of
+from adapters.database.registry_store import replace_agencies
 from adapters.database.rows import Row
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import agencies
+from adapters.database.transaction import sql_of
 from identifiers.agency import Agency
 from routing.ports import Transaction
 from routing.records import Event

@@ -28,7 +28,7 @@ from adapters.database.lifecycle_tables import (
 from adapters.database.rows import Row
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import connections, events
-from adapters.database.transaction import SqlTransaction
+from adapters.database.transaction import sql_of
 from routing.callbacks import (
     CallbackMessage,
     Claimed,
@@ -40,7 +40,6 @@ from routing.callbacks import (
     PostResult,
     Verdict,
 )
-from routing.ports import Transaction
 from routing.records import Event
 from routing.route_table import ConnectionStatus
 
@@ -325,16 +324,10 @@ class SqlCallbacks:
         )
 
     async def _read(self, work: Callable[[Executes], Awaitable[T]]) -> T:
-        return await self._database.read(lambda tx: work(_connection(tx)))
+        return await self._database.read(lambda tx: work(sql_of(tx)))
 
     async def _write(self, work: Callable[[Executes], Awaitable[T]]) -> T:
-        return await self._database.write(lambda tx: work(_connection(tx)))
-
-
-def _connection(tx: Transaction) -> Executes:
-    if not isinstance(tx, SqlTransaction):
-        raise TypeError("the callback store works on its own database only")
-    return tx.connection
+        return await self._database.write(lambda tx: work(sql_of(tx)))
 
 
 def _endpoints_with_work(now: datetime) -> Select[Any]:

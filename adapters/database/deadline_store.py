@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from adapters.database.lifecycle_tables import deadlines as table
 from adapters.database.prepared import Prepared, Runs
 from adapters.database.rows import Row, storable
-from routing.deadlines import UNSETTLED, Deadline, DeadlineKind, DeadlineState
+from routing.deadlines import Deadline, DeadlineKind, DeadlineState
 
 _c = table.c
 _NAMES = tuple(field.name for field in fields(Deadline))
@@ -25,7 +25,15 @@ _CHUNK = 200
 
 #: Spelled out exactly as in the partial index ``ix_deadlines_notice``: only then does it serve.
 _OPEN: ColumnElement[bool] = _c.state == literal_column(f"'{DeadlineState.OPEN}'")
-_UNSETTLED: ColumnElement[bool] = _c.state.in_(sorted(UNSETTLED))
+#: The same for ``ix_deadlines_unsettled``.
+UNSETTLED: ColumnElement[bool] = _c.state.in_(
+    bindparam(
+        "unsettled",
+        [DeadlineState.OPEN.value, DeadlineState.OVERDUE.value],
+        expanding=True,
+        literal_execute=True,
+    )
+)
 
 #: Nothing else of a deadline ever changes, and what is closed stays closed.
 _STORE: Update = (
@@ -84,7 +92,7 @@ class SqlDeadlines:
         self, delivery_ids: Sequence[str], *, lock: bool = False
     ) -> list[Deadline]:
         """See the port. Locks in the order of the ids: two lockers cannot block each other."""
-        query = select(table).where(_c.delivery_id.in_(delivery_ids), _UNSETTLED)
+        query = select(table).where(_c.delivery_id.in_(delivery_ids), UNSETTLED)
         query = query.order_by(_c.id)
         return await self._all(query.with_for_update() if lock else query)
 

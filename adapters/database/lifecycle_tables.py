@@ -50,6 +50,7 @@ document_links = Table(
 Index("ix_document_links_to", document_links.c.to_pk)
 
 _OPEN = text("state = 'open'")
+_UNSETTLED = text("state IN ('open', 'overdue')")
 
 #: One time limit on one delivery (routing.deadlines.DeadlineKind).
 deadlines = Table(
@@ -75,6 +76,12 @@ Index(
     deadlines.c.notice_at,
     postgresql_where=_OPEN,
     sqlite_where=_OPEN,
+)
+Index(
+    "ix_deadlines_unsettled",
+    deadlines.c.due_at,
+    postgresql_where=_UNSETTLED,
+    sqlite_where=_UNSETTLED,
 )
 
 callback_endpoints = Table(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, func, or_, select
 
 from adapters.database import rows, statements
-from adapters.database.registry_store import sql_of
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import deliveries, packages
+from adapters.database.transaction import sql_of
 from routing.ports import InboxItem, Transaction
 from routing.records import PackageRecord
 

@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 
 from sqlalchemy import select
 
-from adapters.database.registry_store import sql_of
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import packages
+from adapters.database.transaction import sql_of
 from routing.ports import ClaimCheck, Transaction
 
 

@@ -14,9 +14,9 @@ from sqlalchemy import insert, select, update
 
 from adapters.database import rows
 from adapters.database.people_tables import people, person_tokens
-from adapters.database.registry_store import sql_of
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import events
+from adapters.database.transaction import sql_of
 from routing.ports import Transaction
 from routing.records import Event
 

@@ -25,7 +25,7 @@ from adapters.database.tables import (
     events,
     registry,
 )
-from adapters.database.transaction import SqlTransaction
+from adapters.database.transaction import sql_of
 from identifiers.agency import Agency
 from identifiers.organ_id import OrganId
 from routing.ports import Transaction
@@ -203,13 +203,6 @@ class RegistryStore:
             await _changed(sql, _event("token-rotated", connection, actor, now))
 
         await self._database.write(write)
-
-
-def sql_of(tx: Transaction) -> Executes:
-    """What runs statements in this transaction; TypeError for another database's."""
-    if not isinstance(tx, SqlTransaction):
-        raise TypeError("the registry store works on its own database only")
-    return tx.connection
 
 
 def _code_row(connection_id: str, code: OrganId) -> dict[str, Any]:

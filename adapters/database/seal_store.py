@@ -10,9 +10,9 @@ from sqlalchemy import func, insert, select
 
 from adapters.database import rows
 from adapters.database.evidence_tables import event_seals, receipts, sealed_events
-from adapters.database.registry_store import sql_of
 from adapters.database.store import SqlDatabase
 from adapters.database.tables import events
+from adapters.database.transaction import sql_of
 from routing.ports import Transaction
 from routing.records import Event
 from routing.seals import Seal

@@ -12,8 +12,9 @@ from datetime import datetime
 from sqlalchemy import insert, or_, select, update
 
 from adapters.database.partner_tables import connection_secrets, leases
-from adapters.database.registry_store import note_change, sql_of
+from adapters.database.registry_store import note_change
 from adapters.database.store import SqlDatabase
+from adapters.database.transaction import sql_of
 from routing.ports import Transaction
 from routing.route_table import Connection
 

@@ -29,7 +29,6 @@ from adapters.database.rows import MUTABLE
 from adapters.database.tables import connections, deliveries, documents, packages
 from identifiers.organ_id import CodeSystem, OrganId
 from identifiers.texts import fold
-from routing.lanes import Lane
 from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
 from routing.records import DOCUMENT
 from routing.route_table import ConnectionStatus
@@ -38,10 +37,13 @@ from routing.states import TransportState
 _d = deliveries.c
 
 
-def _is_in(*states: TransportState) -> ColumnElement[bool]:
-    """The state is one of these, spelled out in the SQL: only then do partial indexes serve."""
+def _is_in(*states: TransportState, name: str = "states") -> ColumnElement[bool]:
+    """The state is one of these, spelled out in the SQL: only then do partial indexes serve.
+
+    `name` tells two of them in one statement apart.
+    """
     values = [state.value for state in states]
-    return _d.state.in_(bindparam("states", values, expanding=True, literal_execute=True))
+    return _d.state.in_(bindparam(name, values, expanding=True, literal_execute=True))
 
 
 #: Rows whose doorbell the broker has; the same states as in the index ``ix_deliveries_in_broker``.
@@ -49,6 +51,10 @@ _IN_BROKER = and_(_is_in(TransportState.QUEUED, TransportState.UNKNOWN), _d.ring
 
 #: What a pull connection's list shows; the same states as in the index ``ix_deliveries_inbox``.
 IN_INBOX = (TransportState.OFFERED, TransportState.DELIVERING)
+
+#: All that is not done for good; the same states, in this order, as in ``ix_deliveries_open``.
+_OPEN_STATES = tuple(state for state in TransportState if not state.is_final)
+_OPEN = _is_in(*_OPEN_STATES, name="open_states")
 
 #: Stores a change; see `adapters.database.rows.change_row` for its parameters.
 STORE_CHANGE: Update = (
@@ -173,7 +179,9 @@ def search_deliveries(query: DeliveryQuery) -> Select[Any]:
     """Deliveries that match, newest first."""
     wanted = select(*deliveries.c).order_by(_d.id.desc()).limit(query.limit)
     if query.states:
-        wanted = wanted.where(_d.state.in_([state.value for state in query.states]))
+        wanted = wanted.where(_is_in(*query.states))
+        if not any(state.is_final for state in query.states):
+            wanted = wanted.where(_OPEN)
     if query.connection_id is not None:
         wanted = wanted.where(_d.connection_id == query.connection_id)
     if query.recipient:
@@ -251,7 +259,6 @@ def _lies_within(key: Any, codes: Sequence[OrganId]) -> ColumnElement[bool]:
 
 def queue_figures() -> Select[Any]:
     """For metrics: how many deliveries are in each state, and the oldest, per connection, lane."""
-    open_states = [state.value for state in TransportState if not state.is_final]
     return (
         select(
             _d.connection_id,
@@ -260,11 +267,6 @@ def queue_figures() -> Select[Any]:
             func.count().label("count"),
             func.min(_d.created_at).label("oldest"),
         )
-        .where(_d.state.in_(open_states))
+        .where(_OPEN)
         .group_by(_d.connection_id, _d.lane, _d.state)
     )
-
-
-def lane(row: Any) -> Lane:
-    """The lane of a row of `queue_figures`."""
-    return Lane(row.lane)

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_r
 
 from adapters.database.migrate import SchemaState
 from adapters.database.statements import queue_figures
-from adapters.database.transaction import AppendsEvents, SqlTransaction
+from adapters.database.transaction import AppendsEvents, sql_of
 from routing.ports import DatabaseUnavailable, Transaction
 
 T = TypeVar("T")
@@ -110,9 +110,7 @@ class SqlDatabase(ABC):
         """For metrics: open deliveries per connection, lane and state, and the oldest."""
 
         async def work(tx: Transaction) -> list[dict[str, Any]]:
-            if not isinstance(tx, SqlTransaction):
-                raise TypeError("queue figures need this adapter's own transaction")
-            result = await tx.connection.execute(queue_figures())
+            result = await sql_of(tx).execute(queue_figures())
             return [dict(row) for row in result.mappings()]
 
         return await self.read(work)

@@ -208,6 +208,9 @@ _RINGING = text("ring_at IS NOT NULL")
 _IN_INBOX = text("state IN ('offered', 'delivering')")
 _IN_BROKER = text("state IN ('queued', 'unknown') AND ring_at IS NULL")
 _LEASED = text("lease_until IS NOT NULL")
+_UNDER_WAY = text(
+    "state IN ('accepted', 'queued', 'offered', 'delivering', 'unknown', 'held', 'dead')"
+)
 Index(
     "ix_deliveries_ring",
     deliveries.c.lane_rank,
@@ -237,6 +240,15 @@ Index(
     deliveries.c.lease_until,
     postgresql_where=_LEASED,
     sqlite_where=_LEASED,
+)
+
+# What is done for good is far the most, and is never asked for by its state alone.
+Index(
+    "ix_deliveries_open",
+    deliveries.c.state,
+    deliveries.c.id,
+    postgresql_where=_UNDER_WAY,
+    sqlite_where=_UNDER_WAY,
 )
 
 delivery_attempts = Table(

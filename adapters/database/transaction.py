@@ -22,7 +22,14 @@ from adapters.database.tables import (
     packages,
 )
 from routing.deadline_watch import DeadlineStore
-from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor, InboxItem, RequestStore
+from routing.ports import (
+    DeliveryQuery,
+    DocumentQuery,
+    InboxCursor,
+    InboxItem,
+    RequestStore,
+    Transaction,
+)
 from routing.records import Attempt, Change, Delivery, DocumentRecord, Event, PackageRecord
 from routing.route_table import RegistryData
 
@@ -330,6 +337,13 @@ class SqlTransaction:
     async def _events(self, query: Select[Any]) -> list[Event]:
         await self.flush()
         return [rows.event_of(row) for row in await self._all(query.order_by(events.c.seq))]
+
+
+def sql_of(tx: Transaction) -> Executes:
+    """What runs statements in this transaction; TypeError for another database's."""
+    if not isinstance(tx, SqlTransaction):
+        raise TypeError("this store works on its own database only")
+    return tx.connection
 
 
 def _package(found: Sequence[rows.Row]) -> PackageRecord | None:

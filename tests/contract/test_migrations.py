@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -24,9 +25,11 @@ from adapters.database import (
     open_database,
 )
 from adapters.database.engine import WAL_SAFE, parse_url, sqlite_pragmas
+from adapters.database.migrate import alembic_config
 from adapters.database.tables import metadata
 from adapters.database.transaction import SqlTransaction
 from routing.ports import Transaction
+from routing.states import TransportState
 from tests.support.builders import keep, look, package
 from tests.support.servers import Postgres
 
@@ -120,10 +123,32 @@ async def test_partial_indexes_cover_the_same_rows(empty: SqlDatabase) -> None:
         "inbox": ("offered", "delivering"),
         "in_broker": ("queued", "unknown", "ring_at"),
         "lease": ("lease_until",),
+        "open": tuple(state.value for state in TransportState if not state.is_final),
     }.items():
         condition = sql[name].upper().partition(" WHERE ")[2]
         assert condition, name
         assert all(word.upper() in condition for word in words), condition
+
+
+async def test_a_database_of_the_version_before_is_brought_up(empty: SqlDatabase) -> None:
+    """What was stored under the previous schema is there under this one."""
+
+    def go_to(connection: Connection, revision: str) -> None:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+    if isinstance(empty, PostgresqlDatabase):
+        async with empty._engine.begin() as connection:
+            await connection.run_sync(go_to, "head-1")
+    elif isinstance(empty, SqliteDatabase):
+        with empty._engine.begin() as blocking:
+            go_to(blocking, "head-1")
+    kept = package()
+    await keep(empty, kept)
+    assert await empty.migrate() is SchemaState.OLDER
+    assert await empty.schema_state() is SchemaState.CURRENT
+    assert await look(empty, lambda tx: tx.get_package(kept.id)) == kept
 
 
 async def test_newer_database_is_refused(empty: SqlDatabase) -> None:

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import delete, update
 
 from adapters.database import SealStore, SqlDatabase, seal_store
-from adapters.database.registry_store import sql_of
 from adapters.database.tables import events
+from adapters.database.transaction import sql_of
 from adapters.signing import Signer
 from gateway.sealing import Sealer
 from gateway.settings import Settings
