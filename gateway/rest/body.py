@@ -28,6 +28,8 @@ from routing.route_table import Connection
 
 #: Largest body of a request that brings no package.
 SMALL_BODY = 64 * 1024
+#: Set on a request whose client was told to send its body.
+_CONTINUED = "lienthong.continued"
 STATUS_OF_FAULT = {
     IntakeFault.TOO_LARGE: 413,
     IntakeFault.TOO_SLOW: 408,
@@ -53,6 +55,20 @@ async def go_on(request: web.Request) -> None:
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+        request[_CONTINUED] = True
+
+
+def leave_unread(request: web.Request, response: web.StreamResponse) -> None:
+    """The connection ends with `response`: a body nobody read must not be taken for a request.
+
+    A client that still waits for ``100 Continue`` sends none, so nothing is waited for.
+    """
+    if request.content.is_eof():
+        return
+    response.force_close()
+    waits = request.headers.get(hdrs.EXPECT, "").lower() == "100-continue"
+    if waits and _CONTINUED not in request and not request.content.total_bytes:
+        request.content.feed_eof()
 
 
 async def small_body(

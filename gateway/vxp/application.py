@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from http import HTTPMethod
 
 import structlog
 from aiohttp import web
 
 from envelopes.findings import Sentence
+from gateway.rest.body import leave_unread
 from gateway.rest.faults import problem_of
 from gateway.services import Services
 from gateway.vxp import agencies, answers, documents
@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 
 Operation = Callable[[Call], Awaitable[web.StreamResponse]]
 
-#: Operations that change something, and are not to be had by GET.
+#: Operations that change something, and are not to be had by GET. What only reads may be asked for
+#: by both methods: clients differ, and nothing depends on it.
 CHANGING = frozenset({"sendEdoc", "updateStatus", "registerAgency", "deleteAgency"})
 
 
@@ -50,16 +51,16 @@ async def _continue_later(_request: web.Request) -> None:
 def vxp_routes(services: Services) -> list[web.RouteDef]:
     """The routes of the protocol; names of operations are found whatever their case.
 
-    Both methods for all that only reads: clients differ, and nothing depends on it.
+    Whoever changes one address gets slashes wrong: none, two or three are one, and whatever else
+    is below the base path is answered as the protocol answers, by HTTP 200.
     """
     face = Face(services)
     base = services.settings.vxp_base_path
     paths = [f"{base}/{name}" for name in face.names]
-    return [
-        web.route(method.value, path, face.answer, expect_handler=_continue_later)
-        for path in (*paths, f"{base}/{{operation}}", f"{base}/{{operation}}/")
-        for method in (HTTPMethod.GET, HTTPMethod.POST)
-    ]
+    # One name for all slips: figures are counted by it.
+    anywhere = f"/{{slashes:/*}}{base[1:]}"
+    paths += [f"{anywhere}{{more:/+}}{{operation:[^/]+}}{{end:/*}}", f"{anywhere}{{more:(/.*)?}}"]
+    return [web.route("*", path, face.answer, expect_handler=_continue_later) for path in paths]
 
 
 class Face:
@@ -80,13 +81,12 @@ class Face:
             problem = problem_of(error, request)
         log.info("vxp.fail", path=request.path, status=problem.status, why=problem.sentence.en)
         response = answers.fail(problem)
-        if not request.content.is_eof():
-            # A body that nobody read must not be taken for the next request.
-            response.force_close()
+        leave_unread(request, response)
         return response
 
     async def _do(self, request: web.Request) -> web.StreamResponse:
-        called = request.path.rstrip("/").rpartition("/")[2]
+        found = request.match_info
+        called = found.get("operation", "") if "more" in found else request.path.rpartition("/")[2]
         name, run = self._operations.get(called.lower(), ("", None))
         caller = await self._gate.let_in(request)
         if run is None:
@@ -94,10 +94,12 @@ class Face:
                 404,
                 Sentence(
                     vi=f"Không có thao tác này; có: {', '.join(self.names)}.",
-                    en="There is no such operation.",
+                    en=f"There is no such operation; there are: {', '.join(self.names)}.",
                 ),
             )
-        if name in CHANGING and request.method != HTTPMethod.POST:
-            raise refused(405, Sentence(f"{name} cần POST.", f"{name} needs POST."))
+        methods = ("POST",) if name in CHANGING else ("GET", "POST")
+        if request.method not in methods:
+            allowed = ", ".join(methods)
+            raise refused(405, Sentence(f"{name} cần {allowed}.", f"{name} needs {allowed}."))
         structlog.contextvars.bind_contextvars(connection=caller.connection.name, operation=name)
         return await run(Call(request, self._services, caller))

@@ -6,7 +6,10 @@ import base64
 import hashlib
 import http.client
 import json
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -208,6 +211,52 @@ def test_clients_that_wait_for_100(town: Town) -> None:
     headers = stranger.headers({"from": MINISTRY, "hash-file": unpadded(fresh)})
     assert [line.split()[1] for line in stranger.expecting("sendEdoc", headers, fresh)] == [b"200"]
     assert content
+
+
+@pytest.mark.parametrize("mistake", ["secret", "sender"])
+def test_a_body_that_nobody_wants_is_not_waited_for(town: Town, mistake: str) -> None:
+    """Refused before 100 Continue: the answer closes the connection at once, not after seconds."""
+    client = VxpClient(town.gateway.port, MINISTRY, "sai") if mistake == "secret" else town.ministry
+    sender = PROVINCE if mistake == "sender" else MINISTRY
+    headers = client.headers({"from": sender, "hash-file": "0"}, "application/octet-stream")
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["Host: x", "Expect: 100-continue", "Content-Length: 5000"]
+    with socket.create_connection(("127.0.0.1", town.gateway.port), timeout=30) as link:
+        request = f"POST {client.base}/sendEdoc HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n"
+        link.sendall(request.encode())
+        start, said = time.monotonic(), b""
+        while block := link.recv(65536):
+            said += block
+    assert b"Connection: close" in said and b'"FAIL"' in said
+    assert time.monotonic() - start < 5
+
+
+def test_slashes_where_an_address_was_changed(town: Town) -> None:
+    """Too many slashes before, within and behind: the operation is done all the same."""
+    base, province = town.province.base, town.province
+    for slipped in (f"{base}/", f"{base}//", f"/{base}", f"//{base}/"):
+        client = replace(province, base=slipped)
+        assert client.answer("getReceivedEdocList", client.headers({}, None))["status"] == "OK"
+        assert client.answer("countReceiveEdoc/", client.headers({}, None))["status"] == "OK"
+    content = packages.document(MINISTRY, (PROVINCE,), new_id())
+    assert replace(town.ministry, base=f"{base}/").send(content)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_whatever_is_under_the_base_path_is_answered_by_200(town: Town, method: str) -> None:
+    """The bare base, paths below operations, other methods: FAIL with 404 or 405."""
+    province = town.province
+    root, _, last = province.base.rpartition("/")
+    for base, operation in (
+        (root, last),
+        (province.base, ""),
+        (province.base, "x/getReceivedEdocList"),
+        (province.base, "getEdoc/more/of%20it"),
+    ):
+        told = replace(province, base=base).answer(operation, province.headers({}), b"", method)
+        assert told["ErrorCode"] == "404" and "there are: sendEdoc" in told["ErrorDesc"]
+    told = province.answer("getEdoc", province.headers({}), b"", method)
+    assert told["ErrorCode"] == ("400" if method in ("GET", "POST") else "405")
 
 
 def test_one_connection_serves_many_calls(town: Town) -> None:
