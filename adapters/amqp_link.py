@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar
 
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
 from pamqp.common import FieldTable
 from yarl import URL
@@ -22,6 +25,11 @@ from yarl import URL
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+#: What a broker, the network or a message that cannot be encoded makes a call raise (time-outs are
+#: OSErrors). ValueError: confirms not supported, too many channels, a routing key too long;
+#: TypeError: headers that AMQP does not know; struct.error: a garbled frame.
+BROKER_FAULTS = (*CONNECTION_EXCEPTIONS, ValueError, TypeError, struct.error)
 
 HEARTBEAT = 10  # seconds; a silent peer is given up after (10 + 1) * 3 s
 CONNECT_TIMEOUT = 5.0
@@ -38,6 +46,8 @@ _jitter = random.Random()  # noqa: S311 - spreads reconnects, no secret
 async def bounded(work: Coroutine[Any, Any, T], timeout: float) -> T:
     """Result of ``work``; raises ``TimeoutError`` after ``timeout`` seconds at the latest.
 
+    Whatever else it raises, for a lost connection it is one of `BROKER_FAULTS`.
+
     ``asyncio.timeout`` waits until the cancelled call has ended, and a cancelled AMQP call first
     writes to the connection that may be what hangs. So the call is cancelled and left alone.
     """
@@ -53,7 +63,28 @@ async def bounded(work: Coroutine[Any, Any, T], timeout: float) -> T:
     if task.cancelled():
         # Closing a channel cancels its calls; nobody asked us to stop.
         raise ConnectionResetError("the call was cancelled by the closing channel")
-    return task.result()
+    try:
+        return task.result()
+    except Exception as error:
+        if type(error) is Exception:
+            # How aiormq ends what waits when a connection closes without a reason.
+            raise ConnectionResetError("the connection was closed") from error
+        raise
+
+
+async def persistently(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run `work`, which takes care of the broker's faults itself, until it returns.
+
+    A fault of the program ends one run of it, is told, and the next run begins: nobody else would
+    start again what has to go on as long as the process.
+    """
+    while True:
+        try:
+            return await work()
+        except Exception:
+            task = asyncio.current_task()
+            log.exception("amqp.bug", task=task.get_name() if task else "")
+            await asyncio.sleep(LONGEST_BACKOFF)
 
 
 def swallow(task: asyncio.Future[Any]) -> None:
@@ -117,7 +148,9 @@ class Link:
         """Connect in the background and stay connected."""
         if self._supervisor is None:
             self.trouble = "connecting"
-            self._supervisor = asyncio.create_task(self._supervise(), name=f"amqp {self._name}")
+            self._supervisor = asyncio.create_task(
+                persistently(self._supervise), name=f"amqp {self._name}"
+            )
 
     async def close(self) -> None:
         """Disconnect and stay so."""
@@ -147,14 +180,17 @@ class Link:
         return channel
 
     async def _supervise(self) -> None:
+        # What a run before this one left, if a fault ended it.
+        self._up.clear()
+        await self._drop()
         failures = 0
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
             try:
                 lost = await self._open()
-            except Exception as error:
-                # OSError, AMQP errors, time-out: all the same to us, and none is final.
+            except (*BROKER_FAULTS, EOFError) as error:
+                # All the same to us, and none is final.
                 self.trouble = f"{type(error).__name__}: {error}" if str(error) else repr(error)
                 self._log.warning("cannot connect to broker", reason=self.trouble)
             else:
@@ -184,13 +220,12 @@ class Link:
         connection.kwargs["transport_factory"] = self._tap
         # Before connecting, so that no loss goes unnoticed.
         connection.close_callbacks.add(on_close)
-        try:
-            await bounded(connection.connect(timeout=CONNECT_TIMEOUT), CONNECT_TIMEOUT + 1.0)
-        except BaseException:
-            self._tap.abort()
+        async with AsyncExitStack() as undo:
             # Else the library begins a close of its own when it forgets the object.
-            await self.release(connection)
-            raise
+            undo.push_async_callback(self.release, connection)
+            undo.callback(self._tap.abort)
+            await bounded(connection.connect(timeout=CONNECT_TIMEOUT), CONNECT_TIMEOUT + 1.0)
+            undo.pop_all()
         self._connection = connection
         return lost
 
@@ -217,3 +252,21 @@ class Link:
 
 async def _close(resource: AbstractConnection | AbstractChannel) -> None:
     await resource.close()
+
+
+def end_of(channel: AbstractChannel) -> asyncio.Future[str]:
+    """A future that says why, once this new channel is closed."""
+    ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    channel.close_callbacks.add(lambda _, why: _end(ended, f"channel closed: {why!r}"))
+    return ended
+
+
+async def tell_cancel(channel: AbstractChannel, ended: asyncio.Future[str]) -> None:
+    """Let the future end as well when the broker cancels the channel's consumer."""
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(lambda _: _end(ended, "cancelled by the broker"))
+
+
+def _end(future: asyncio.Future[str], reason: str) -> None:
+    if not future.done():
+        future.set_result(reason)

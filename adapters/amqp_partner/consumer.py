@@ -11,13 +11,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
-from adapters.amqp_link import CALL_TIMEOUT, CLOSE_TIMEOUT, Link, backoff, bounded
+from adapters.amqp_link import (
+    BROKER_FAULTS,
+    CALL_TIMEOUT,
+    CLOSE_TIMEOUT,
+    Link,
+    backoff,
+    bounded,
+    end_of,
+    tell_cancel,
+)
 from routing.ports import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -71,7 +80,7 @@ class Consumer:
                 taken = self._taken
                 try:
                     reason = await self._consume(stopping, worker)
-                except Exception as error:
+                except BROKER_FAULTS as error:
                     # Lost connection, missing queue, time-out: start again from the beginning.
                     reason = f"{type(error).__name__}: {error}"
                 finally:
@@ -95,14 +104,13 @@ class Consumer:
         """Consume on a new channel until that ends; why it did, empty for a mere renewal."""
         up = asyncio.ensure_future(self._link.wait_up())
         stop = asyncio.ensure_future(stopping.wait())
-        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         channel = None
         try:
             await asyncio.wait({up, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return ""
             channel = self._channel = await self._link.channel()
-            channel.close_callbacks.add(lambda _, why: _end(ended, f"channel closed: {why!r}"))
+            ended = end_of(channel)
             queue, tag = await bounded(self._begin(channel, ended), CALL_TIMEOUT)
             self._log.info("amqp.consuming")
             reason = await self._watch(queue, {ended, stop, worker})
@@ -124,8 +132,7 @@ class Consumer:
     ) -> tuple[AbstractQueue, str]:
         await channel.set_qos(prefetch_count=PREFETCH)
         queue = await channel.get_queue(self._name, ensure=True)
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(lambda _: _end(ended, "cancelled by the broker"))
+        await tell_cancel(channel, ended)
         return queue, await queue.consume(self._on_message)
 
     async def _watch(self, queue: AbstractQueue, signs: set[asyncio.Future[Any]]) -> str:
@@ -168,27 +175,41 @@ class Consumer:
     ) -> None:
         """Handle a message, again and again while that fails; then settle it."""
         failures = faults = 0
+        reason: str | None = None  # why no further try at it can help
         while not stopping.is_set() and channel is not None and not channel.is_closed:
             try:
-                try:
-                    await self._handler(message)
-                except Poison as poison:
-                    await self._put_aside(message, str(poison))
-                    return
+                if reason is None:
+                    reason = await self._handle(message)
+                if reason is None:
+                    await self._settle(message.ack(), "ack")
+                else:
+                    await self._put_aside(message, reason)
+                return
             except (Hold, Unavailable, OSError) as error:
                 told = str(error) or repr(error)
                 self._log.warning("amqp.held", reason=told, id=message.message_id)
-            except Exception as error:  # a bug: others must not wait behind it for ever
+            except Exception as error:
+                # A bug in the handler, which may raise anything: others must not wait behind it
+                # for ever.
                 faults += 1
                 self._log.exception("amqp.bug", id=message.message_id)
+                if faults >= MOST_FAULTS and reason is None:
+                    reason = f"cannot be handled: {type(error).__name__}"
+                    continue
                 if faults >= MOST_FAULTS:
-                    await self._put_aside(message, f"cannot be handled: {type(error).__name__}")
+                    # Nor can it be put aside by us.
+                    await self._settle(message.reject(requeue=False), "reject")
                     return
-            else:
-                await self._settle(message.ack(), "ack")
-                return
             failures += 1
             await _pause(stopping, min(LONGEST_HOLD, backoff(failures + 3)))
+
+    async def _handle(self, message: AbstractIncomingMessage) -> str | None:
+        """None when that is done, else why it is poison. Raises what the handler raises."""
+        try:
+            await self._handler(message)
+        except Poison as poison:
+            return str(poison)
+        return None
 
     async def _put_aside(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Dead-letter a message, with our reason where that is possible."""
@@ -199,18 +220,12 @@ class Consumer:
             # The broker moves it itself then, with its own reason only.
             await self._settle(message.reject(requeue=False), "reject")
 
-    async def _settle(self, call: Awaitable[None], what: str) -> None:
+    async def _settle(self, call: Coroutine[Any, Any, None], what: str) -> None:
         """Ack or reject; on a channel that is gone the message comes again."""
         try:
-            async with asyncio.timeout(CALL_TIMEOUT):
-                await call
-        except Exception as error:
+            await bounded(call, CALL_TIMEOUT)
+        except BROKER_FAULTS as error:
             self._log.info("amqp.too-late", call=what, reason=repr(error))
-
-
-def _end(future: asyncio.Future[str], reason: str) -> None:
-    if not future.done():
-        future.set_result(reason)
 
 
 async def _pause(stopping: asyncio.Event, seconds: float) -> None:

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import DeliveryError
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, PublishError
 
-from adapters.amqp_link import CALL_TIMEOUT, Link, bounded
+from adapters.amqp_link import BROKER_FAULTS, CALL_TIMEOUT, Link, bounded
 
 
 class Published(StrEnum):
@@ -63,7 +63,7 @@ class Publisher:
         try:
             async with asyncio.timeout(timeout):
                 channel = await self._ready()
-        except Exception as error:
+        except BROKER_FAULTS as error:
             # Whatever it is, nothing was sent.
             why = self.link.trouble if not self.link.up else ""
             return Publication(Published.NOT_SENT, why or _words(error))
@@ -76,7 +76,7 @@ class Publisher:
             return Publication(Published.REJECTED, _words(error))
         except (ChannelNotFoundEntity, ChannelAccessRefused) as error:
             return Publication(Published.NOT_SENT, _words(error))
-        except Exception as error:
+        except BROKER_FAULTS as error:
             # Time-out, lost channel, lost connection: it may be in the queue.
             return Publication(Published.UNKNOWN, _words(error))
         return Publication(Published.CONFIRMED)
@@ -90,7 +90,7 @@ class Publisher:
                 declared = await bounded(channel.get_queue(queue, ensure=True), CALL_TIMEOUT)
             finally:
                 await self.link.release(channel)
-        except Exception:
+        except BROKER_FAULTS:
             return None
         result = declared.declaration_result
         return QueueState(result.message_count or 0, result.consumer_count or 0)

@@ -9,7 +9,7 @@ logged, and the doorbell comes a second time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,12 +18,16 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 
 from adapters.amqp_link import (
+    BROKER_FAULTS,
     CALL_TIMEOUT,
     CLOSE_TIMEOUT,
     Link,
     backoff,
     bounded,
+    end_of,
+    persistently,
     swallow,
+    tell_cancel,
 )
 from adapters.broker import wire
 from adapters.broker.dispatch import LaneFeed
@@ -69,7 +73,9 @@ class Subscription:
         self._stopping = asyncio.Event()
         self._drained = asyncio.Event()
         self._log = log.bind(queue=topology.queue(key))
-        self._task = asyncio.create_task(self._run(), name=f"consume {topology.queue(key)}")
+        self._task = asyncio.create_task(
+            persistently(self._run), name=f"consume {topology.queue(key)}"
+        )
 
     async def close(self, grace: float) -> None:
         """Take nothing more, let the handler end (at most ``grace`` s), return the rest."""
@@ -89,7 +95,7 @@ class Subscription:
             seen = self.feed.delivered
             try:
                 reason = await self._consume()
-            except Exception as error:
+            except BROKER_FAULTS as error:
                 # Lost connection, refused declaration, time-out: start again from the beginning.
                 reason = f"{type(error).__name__}: {error}"
             finally:
@@ -106,10 +112,8 @@ class Subscription:
         """Consume on a new channel until that ends; returns why."""
         channel = await self._link.channel()
         try:
-            ended = asyncio.get_running_loop().create_future()
-            channel.close_callbacks.add(lambda _, why: _end(ended, f"channel closed: {why!r}"))
-            work = self._begin(channel, lambda: _end(ended, "cancelled by the broker"))
-            queue, tag = await bounded(work, CALL_TIMEOUT)
+            ended = end_of(channel)
+            queue, tag = await bounded(self._begin(channel, ended), CALL_TIMEOUT)
             self._log.info("consuming")
             stop = asyncio.create_task(self._stopping.wait())
             try:
@@ -120,13 +124,12 @@ class Subscription:
             await self._link.release(channel)
 
     async def _begin(
-        self, channel: AbstractChannel, on_cancel: Callable[[], None]
+        self, channel: AbstractChannel, ended: asyncio.Future[str]
     ) -> tuple[AbstractQueue, str]:
         await channel.set_qos(prefetch_count=min(_LARGEST_PREFETCH, self.feed.supply))
         await self._topology.declare_exchanges(channel)
         queue = await self._declarer.declare_queue(channel, self._key)
-        underlay = await channel.get_underlay_channel()
-        underlay.on_consumer_cancel_callbacks.add(lambda _: on_cancel())
+        await tell_cancel(channel, ended)
         return queue, await queue.consume(self._on_message)
 
     async def _watch(
@@ -179,17 +182,12 @@ class Subscription:
         self._log.error("undecodable message dead-lettered", reason=reason)
         try:
             await self._dead_letters(wire.dead_letter(message, reason))
-        except Exception as error:
+        except BROKER_FAULTS as error:
             # The broker moves it itself then, with its own reason ("rejected") only.
             self._log.warning("dead letter goes without our reason", reason=repr(error))
             await _settle(message.reject(requeue=False), "reject")
         else:
             await _settle(message.ack(), "ack")
-
-
-def _end(future: asyncio.Future[str], reason: str) -> None:
-    if not future.done():
-        future.set_result(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +202,9 @@ class _Delivered:
         await _settle(self.message.nack(requeue=True), "nack")
 
 
-async def _settle(call: Awaitable[None], what: str) -> None:
+async def _settle(call: Coroutine[Any, Any, None], what: str) -> None:
     """Ack, nack or reject; on a channel that is gone the broker delivers the message again."""
     try:
-        await call
-    except Exception as error:
+        await bounded(call, CALL_TIMEOUT)
+    except BROKER_FAULTS as error:
         log.info("too late, the doorbell will come again", call=what, reason=repr(error))

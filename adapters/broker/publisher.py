@@ -11,7 +11,7 @@ from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
-from adapters.amqp_link import CALL_TIMEOUT, Link, backoff, bounded, swallow
+from adapters.amqp_link import BROKER_FAULTS, CALL_TIMEOUT, Link, backoff, bounded, swallow
 from adapters.broker import wire
 from adapters.broker.topology import Declarer, QueueKey, Topology
 from routing.ports import Doorbell, PublishOutcome
@@ -155,7 +155,7 @@ class Publisher:
                     declared = self._topology.declare_exchanges(channel)
                     self._exchange = await bounded(declared, CALL_TIMEOUT)
                     self._ready.clear()
-                except Exception as error:
+                except BROKER_FAULTS as error:
                     log.warning("cannot open a channel to publish on", reason=repr(error))
                     # The link notices a loss in its own time; do not spin until then.
                     failures += 1

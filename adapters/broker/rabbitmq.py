@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from adapters.amqp_link import Link, bounded
+from adapters.amqp_link import BROKER_FAULTS, Link, bounded
 from adapters.broker.consumer import Subscription
 from adapters.broker.dispatch import LaneFeed
 from adapters.broker.publisher import Publisher
@@ -141,7 +141,7 @@ class RabbitMqBroker:
             return BrokerHealth(False, self._trouble())
         try:
             channel = await self._publishing.channel(self._options.health_timeout)
-        except Exception as error:
+        except BROKER_FAULTS as error:
             # Whatever it is, publishing would not work now.
             return BrokerHealth(False, f"RabbitMQ does not answer: {error}")
         await self._publishing.release(channel)
@@ -154,7 +154,7 @@ class RabbitMqBroker:
         """
         try:
             return await bounded(self._count(), self._options.health_timeout)
-        except Exception as error:
+        except BROKER_FAULTS as error:
             log.info("queue depths are not known", reason=repr(error))
             return {}
 

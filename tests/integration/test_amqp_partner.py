@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.message import IncomingMessage
 
 from adapters.amqp_link import Link
 from adapters.amqp_partner import Consumer, Hold, Names, Poison, Published, Publisher, wire
+from adapters.amqp_partner import consumer as consumer_module
 from adapters.rabbitmq_admin import AdminProblem, RabbitMqAdmin
 from routing.ports import DatabaseUnavailable
 from tests.support.servers import FlakyProxy, RabbitMq, free_port, wait_until_async
@@ -227,6 +229,86 @@ async def test_poison_goes_to_the_dead_letters_and_a_fault_of_ours_does_so_in_th
         queue = await (await link.channel()).get_queue(ground.names.dead)
         reasons = [(await queue.get()).headers[wire.REASON] for _ in range(2)]
     assert reasons == ["nobody can read it", "cannot be handled: ZeroDivisionError"]
+
+
+async def test_the_last_resort_waits_for_the_database_as_well(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Putting aside what a fault keeps from being handled is tried again while we cannot."""
+    monkeypatch.setattr(consumer_module, "MOST_FAULTS", 1)
+    buried: list[str] = []
+    troubles = [DatabaseUnavailable("away"), OSError("disk")]
+
+    def act(text: str) -> None:
+        if text == "bug":
+            raise ZeroDivisionError("a bug")
+
+    async def bury(_: AbstractIncomingMessage, reason: str) -> bool:
+        if troubles:
+            raise troubles.pop(0)
+        buried.append(reason)
+        return True
+
+    recorder = Recorder(act)
+    async with publishing(ground.url) as publisher:
+        for text in ("bug", "good"):
+            await publisher.publish(message(text), "", ground.names.inbox, 5)
+    async with consuming(ground.url, ground.names.inbox, recorder, bury):
+        await wait_until_async(lambda: recorder.done == ["good"], 20, "the good one")
+    assert buried == ["cannot be handled: ZeroDivisionError"]
+    assert recorder.seen == ["bug", "good"]
+
+
+async def test_a_fault_in_putting_aside_leaves_it_to_the_broker(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message is dead-lettered without our reason, and the next one is handled."""
+    monkeypatch.setattr(consumer_module, "MOST_FAULTS", 2)
+
+    def act(text: str) -> None:
+        if text == "poison":
+            raise Poison("no")
+
+    async def bury(_: AbstractIncomingMessage, reason: str) -> bool:
+        raise ZeroDivisionError(reason)
+
+    recorder = Recorder(act)
+    async with publishing(ground.url) as publisher:
+        for text in ("poison", "good"):
+            await publisher.publish(message(text), "", ground.names.inbox, 5)
+    async with consuming(ground.url, ground.names.inbox, recorder, bury):
+        await wait_until_async(lambda: recorder.done == ["good"], 20, "the good one")
+    await wait_until_async(lambda: ground.depth(ground.names.dead) == 1, 10, "the dead letter")
+
+
+async def test_an_ack_that_hangs_holds_up_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a dead connection it takes no cancel either: it is left alone, the next is handled."""
+    monkeypatch.setattr(consumer_module, "CALL_TIMEOUT", 0.2)
+    release = asyncio.Event()
+    ack = IncomingMessage.ack
+
+    async def deaf(incoming: IncomingMessage, multiple: bool = False) -> None:
+        try:
+            if incoming.body == b"hangs":
+                await release.wait()
+        finally:
+            if incoming.body == b"hangs":
+                await release.wait()
+        await ack(incoming, multiple)
+
+    monkeypatch.setattr(IncomingMessage, "ack", deaf)
+    recorder = Recorder()
+    async with publishing(ground.url) as publisher:
+        for text in ("hangs", "good"):
+            await publisher.publish(message(text), "", ground.names.inbox, 5)
+    try:
+        async with consuming(ground.url, ground.names.inbox, recorder):
+            await wait_until_async(lambda: recorder.done == ["hangs", "good"], 10, "the good one")
+            release.set()
+    finally:
+        release.set()
 
 
 async def test_a_partner_without_a_way_to_bury_rejects(ground: Ground) -> None:
