@@ -93,7 +93,8 @@ async def check_pdf(file: BinaryIO, judge: Judge, at: datetime) -> PdfCheck:
     except MemoryError:
         raise
     except Exception as error:
-        # A parser of hostile files: whatever it raises, the file could not be looked at.
+        # A parser of hostile files: whatever it raises, the file could not be looked at. Not a
+        # list of exceptions: what it missed would end the process, for this file and the next.
         if not _mentions_signature(file):
             return PdfCheck(SignatureOutcome.ABSENT, detail=_said(error))
         return PdfCheck(SignatureOutcome.UNVERIFIABLE, (Reason.MALFORMED,), _said(error))
@@ -147,7 +148,7 @@ async def _one(
     except MemoryError:
         raise
     except Exception as error:
-        # As above: hostile input, whatever is raised.
+        # As above: hostile input, whatever is raised; the other signatures are looked at.
         broken = SignatureVerdict(
             SignatureOutcome.UNVERIFIABLE,
             (Reason.MALFORMED,),

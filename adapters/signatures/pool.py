@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,13 @@ class Worker:
             limit=1024 * 1024,
         )
         worker = cls(process, limits)
-        try:
-            await worker._answer(_START_SECONDS)
-        except WorkerFailed as failure:
-            raise OSError(f"a verifying process did not start: {failure}") from failure
-        except BaseException:
-            worker.kill()
-            raise
+        with ExitStack() as undo:
+            undo.callback(worker.kill)
+            try:
+                await worker._answer(_START_SECONDS)
+            except WorkerFailed as failure:
+                raise OSError(f"a verifying process did not start: {failure}") from failure
+            undo.pop_all()
         return worker
 
     @property

@@ -22,12 +22,16 @@ from envelopes.xml_signature import XmlSignature, check_file
 async def check_xml(
     path: str, at: datetime, judge: Judge, known: tuple[bytes, ...]
 ) -> SignatureVerdict:
-    """The verdict on the XML signature of the package at `path`. Never raises for what it holds."""
+    """The verdict on the XML signature of the package at `path`.
+
+    Never raises for what it holds; raises OSError of our own disk.
+    """
     try:
         with open(path, "rb") as file:  # noqa: ASYNC230 - this process does nothing else meanwhile
             found = check_file(file, judge.policy.keys, known)
         return await judged(found, at, judge)
-    except MemoryError:
+    except (MemoryError, OSError):
+        # Nothing that the sender did wrong.
         raise
     except Exception as error:
         # A stranger's certificate may make a library raise whatever it likes.

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -135,8 +136,8 @@ def _organ_code(subject: x509.Name) -> str:
 def _key(certificate: x509.Certificate) -> tuple[str, int]:
     try:
         key = certificate.public_key()
-    except Exception:
-        # Kinds of keys that the library does not know (it raises several things for them).
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        # Kinds of keys that the library does not know.
         return "unknown", 0
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa", key.key_size
