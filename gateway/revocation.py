@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from adapters.trust import FetchPolicy, RevocationFetcher, TrustFolder, kept_revocation
-from adapters.trust.folder import AGENCIES, ANCHORS, INTERMEDIATES
+from adapters.trust.folder import AGENCIES, ANCHORS, INTERMEDIATES, expiring
 from envelopes.signature_facts import SignatureFacts
 from gateway import clock
 from gateway.observability import Metrics
@@ -75,10 +75,11 @@ class Revocation:
     def measure(self, now: datetime) -> None:
         """Set the figures. Blocks on the disk; raises OSError."""
         metrics = self._metrics
-        entries = self._folder.expiring(now, SOON)
+        entries = self._folder.entries()
+        soon = expiring(entries, now, SOON)
         for role in (ANCHORS, INTERMEDIATES, AGENCIES):
-            metrics.expiring.labels(role).set(sum(one.role == role for one in entries))
-        ends = [one.facts.not_after for one in self._folder.entries() if one.facts.not_after]
+            metrics.expiring.labels(role).set(sum(one.role == role for one in soon))
+        ends = [one.facts.not_after for one in entries if one.facts.not_after]
         metrics.first_expiry.set(min(ends).timestamp() if ends else 0)
         kept = kept_revocation(self._folder)
         made = [one.this_update for one in kept]

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,6 +59,10 @@ class TrustEntry:
     suspended_why: str = ""
 
 
+#: A certificate of the folder: where it lies, its DER form, what it says.
+_Certificate = tuple[Path, bytes, CertificateFacts]
+
+
 @dataclass(frozen=True, slots=True)
 class TrustProblem:
     """Why something could not be done; a value, not an exception."""
@@ -88,15 +93,9 @@ class TrustFolder:
             return kept[1]
 
     def _stamp(self) -> str:
-        """Changes when a file does."""
-        digest = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*")):
-            try:
-                status = path.stat()
-            except FileNotFoundError:
-                continue
-            digest.update(f"{path}\0{status.st_mtime_ns}\0{status.st_size}\0".encode())
-        return digest.hexdigest()
+        """Changes when a file does. Asked for every package, so quick with thousands of files."""
+        states = sorted(_states(str(self.folder)))
+        return hashlib.sha256(os.fsencode("".join(states))).hexdigest()
 
     def _read(self, profile: str, stamp: str) -> TrustMaterial:
         problems: list[str] = []
@@ -107,11 +106,11 @@ class TrustFolder:
             problems.append(f"no profile can be called {profile!r}")
         agencies: dict[str, tuple[bytes, ...]] = {}
         for code, folder in self._agencies(problems):
-            found = tuple(der for _, der in self._in(folder, problems))
+            found = tuple(der for _, der, _ in self._in(folder, problems))
             agencies[code] = agencies.get(code, ()) + found
         return TrustMaterial(
-            anchors=tuple(der for _, der in anchors),
-            intermediates=tuple(der for _, der in self._certificates(INTERMEDIATES, problems)),
+            anchors=tuple(der for _, der, _ in anchors),
+            intermediates=tuple(der for _, der, _ in self._certificates(INTERMEDIATES, problems)),
             crls=self._lists("*.crl", crl_der, problems),
             ocsps=self._lists("*.ocsp", _ocsp, problems),
             agencies=agencies,
@@ -120,18 +119,17 @@ class TrustFolder:
             stamp=stamp,
         )
 
-    def _certificates(self, place: str, problems: list[str]) -> Iterator[tuple[Path, bytes]]:
+    def _certificates(self, place: str, problems: list[str]) -> Iterator[_Certificate]:
         return self._in(self.folder / place, problems)
 
-    def _in(self, folder: Path, problems: list[str]) -> Iterator[tuple[Path, bytes]]:
+    def _in(self, folder: Path, problems: list[str]) -> Iterator[_Certificate]:
         """The certificates of the files directly in `folder`."""
         for path in sorted(folder.glob("*")):
             if path.suffix.lower() not in _CERTIFICATES or not path.is_file():
                 continue
             try:
                 for der in load_certificates(path.read_bytes()):
-                    certificate_facts(der)
-                    yield path, der
+                    yield path, der, certificate_facts(der)
             except NotACertificate as error:
                 problems.append(f"{path.relative_to(self.folder)}: {error}")
 
@@ -172,8 +170,7 @@ class TrustFolder:
         suspended = self._suspensions([])
         found = []
         for role, owner, folder in self._places():
-            for path, der in self._in(folder, []):
-                facts = certificate_facts(der)
+            for path, der, facts in self._in(folder, []):
                 since, why = suspended.get(facts.sha256, (None, ""))
                 found.append(TrustEntry(role, owner, path, der, facts, since, why))
         return tuple(found)
@@ -189,9 +186,7 @@ class TrustFolder:
 
     def expiring(self, now: datetime, within: timedelta) -> tuple[TrustEntry, ...]:
         """Certificates that run out before `now + within`, or have, the first to go first."""
-        last = datetime.max.replace(tzinfo=UTC)
-        found = [one for one in self.entries() if (one.facts.not_after or last) <= now + within]
-        return tuple(sorted(found, key=lambda one: one.facts.not_after or last))
+        return expiring(self.entries(), now, within)
 
     # Changing
 
@@ -265,6 +260,35 @@ class TrustFolder:
         """What is kept under `name`."""
         path = self.folder / REVOCATION / name
         return path.read_bytes() if path.is_file() else None
+
+
+def expiring(
+    entries: Iterable[TrustEntry], now: datetime, within: timedelta
+) -> tuple[TrustEntry, ...]:
+    """Those that run out before `now + within`, or have, the first to go first."""
+    last = datetime.max.replace(tzinfo=UTC)
+    found = [one for one in entries if (one.facts.not_after or last) <= now + within]
+    return tuple(sorted(found, key=lambda one: one.facts.not_after or last))
+
+
+def _states(folder: str) -> Iterator[str]:
+    """What lies in a folder and below it, with what changes when that does."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield f"{entry.path}\0"
+                yield from _states(entry.path)
+                continue
+            try:
+                # Of a link, what it leads to: that is what is read.
+                status = entry.stat()
+            except FileNotFoundError:
+                continue
+            yield f"{entry.path}\0{status.st_mtime_ns}\0{status.st_size}\0"
 
 
 def _ocsp(data: bytes) -> bytes:

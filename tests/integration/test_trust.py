@@ -30,9 +30,11 @@ from adapters.trust import (
     certificate_facts,
     kept_revocation,
 )
+from adapters.trust import folder as folder_module
 from adapters.trust.judge import Judge
 from adapters.trust.material import Register
 from envelopes.signature_facts import (
+    CertificateFacts,
     Reason,
     Revocation,
     SignatureFacts,
@@ -40,6 +42,9 @@ from envelopes.signature_facts import (
     SignatureVerdict,
     TimeSource,
 )
+from gateway import revocation
+from gateway.observability import Metrics
+from gateway.settings import Settings
 from tests.support import pdf_signing as pdfs
 from tests.support.pki import AGENCY, DAY, NOW, YEAR, Authority, ec_key, name, pki, rsa_key
 from tests.support.pki_server import PkiServer
@@ -156,6 +161,50 @@ def test_what_runs_out_is_told_in_time(tmp_path: Path) -> None:
     folder.register("H41", soon.pem + p.agency.pem + p.expired.pem)
     found = [one.facts.sha256 for one in folder.expiring(NOW, timedelta(days=30))]
     assert found == [p.expired.sha256, soon.sha256]
+
+
+def test_each_certificate_is_read_once_for_the_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands, and the figures are made every minute in every process."""
+    folder = _folder(tmp_path)
+    folder.register("H41", pki().agency.pem + pki().expired.pem)
+    read: list[bytes] = []
+
+    def counted(der: bytes) -> CertificateFacts:
+        read.append(der)
+        return certificate_facts(der)
+
+    monkeypatch.setattr(folder_module, "certificate_facts", counted)
+    metrics = Metrics()
+    revocation.Revocation(folder, Settings(), metrics).measure(NOW)
+    assert len(read) == len(set(read)) == 3
+    labels = {"role": "agencies"}
+    assert metrics.registry.get_sample_value("lienthong_certificates_expiring", labels) == 1
+
+
+def test_every_change_of_a_file_is_seen(tmp_path: Path) -> None:
+    """Wherever it lies, behind a link as well, and when it only goes."""
+    elsewhere = tmp_path / "elsewhere.pem"
+    elsewhere.write_bytes(pki().stranger.credential.pem)
+    folder = _folder(tmp_path / "trust")
+    (tmp_path / "trust" / "anchors" / "link.pem").symlink_to(elsewhere)
+    stamps = [folder.material("national").stamp]
+
+    def changed() -> bool:
+        stamps.append(folder.material("national").stamp)
+        return stamps[-1] != stamps[-2]
+
+    assert not changed()
+    folder.add_anchors(pki().stranger.credential.pem, "kon-tum")
+    assert changed() and not changed()
+    elsewhere.write_bytes(pki().root.credential.pem)
+    os.utime(elsewhere, ns=(1, 1))
+    assert changed() and not changed()
+    elsewhere.unlink()
+    assert changed() and not changed()
+    (tmp_path / "trust" / "agencies" / "no code").mkdir(parents=True)
+    assert changed() and len(folder.material("national").problems) == 1
 
 
 def test_a_certificate_is_found_by_what_people_have_of_it(tmp_path: Path) -> None:
