@@ -45,6 +45,7 @@ _METHODS = {
     _DS + "rsa-sha1": ("rsa", "sha1"),
     _MORE + "ecdsa-sha1": ("ecdsa", "sha1"),
 }
+_CERTIFICATE = "X509Certificate"
 #: Certificates that one KeyInfo may hold.
 _MAX_CERTIFICATES = 10
 
@@ -161,6 +162,26 @@ class Parts:
 
     @classmethod
     def of(cls, signature: etree._Element) -> Parts:
+        """The parts of `signature`. Raises `Found`, a placeholder only where no certificate is.
+
+        Whoever damages a value of a real signature must not turn *invalid* into *placeholder*.
+        """
+        try:
+            return cls._taken(signature)
+        except Found as found:
+            if found.reason is not Reason.PLACEHOLDER:
+                raise
+            given = [
+                one.text for one in signature.iter(ds(_CERTIFICATE)) if (one.text or "").strip()
+            ]
+            if any(_is_certificate(text) for text in given):
+                raise invalid(Reason.CHANGED, found.detail) from found
+            if given:
+                raise unverifiable(Reason.MALFORMED, found.detail) from found
+            raise
+
+    @classmethod
+    def _taken(cls, signature: etree._Element) -> Parts:
         info, value, key_info = _children_of_signature(signature)
         children = list(info)
         if len(children) < 2 or [one.tag for one in children[:2]] != [
@@ -253,14 +274,22 @@ def _key_info(key_info: etree._Element | None) -> tuple[tuple[bytes, ...], etree
     """Certificates (DER) and the KeyValue; both may be missing."""
     if key_info is None:
         return (), None
-    elements = key_info.findall(f"{ds('X509Data')}/{ds('X509Certificate')}")
+    elements = key_info.findall(f"{ds('X509Data')}/{ds(_CERTIFICATE)}")
     if len(elements) > _MAX_CERTIFICATES:
         raise invalid(Reason.TOO_MANY, f"{len(elements)} certificates")
     certificates = []
     for element in elements:
-        der = decoded(element, "X509Certificate")
+        der = decoded(element, _CERTIFICATE)
         try:
             certificates.append(x509.load_der_x509_certificate(der).public_bytes(Encoding.DER))
         except (ValueError, x509.InvalidVersion) as error:
             raise _placeholder("X509Certificate is no certificate") from error
     return tuple(certificates), key_info.find(ds("KeyValue"))
+
+
+def _is_certificate(text: str | None) -> bool:
+    try:
+        x509.load_der_x509_certificate(base64.b64decode("".join((text or "").split())))
+    except (ValueError, x509.InvalidVersion):
+        return False
+    return True

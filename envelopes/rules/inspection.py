@@ -30,6 +30,8 @@ _MARKERS = (_OOXML, *_PARTS, *_SIGNED)
 _LONGEST = max(map(len, _MARKERS))
 #: pkcs7-signedData, as a CMS file names its content near its beginning.
 _CMS = bytes.fromhex("06092a864886f70d010702")
+_SEQUENCE = b"\x30"
+_PDF = "application/pdf"
 _TEXT_ENDINGS = ("txt", "csv")
 _LONGEST_MAGIC = 5
 _XML = "application/xml"
@@ -143,7 +145,9 @@ class FileInspector:
         return kind.startswith("text/") or (kind == OCTETS and by_name)
 
     def _signature(self, sample: bytes, kind: str) -> str:
-        if _CMS in sample[:64]:
+        if kind == _PDF:
+            return ""  # its signatures are verified, whatever else its bytes spell
+        if sample[:1] == _SEQUENCE and _CMS in sample[:64]:
             return "CMS"
         if "asic" in kind:
             return "ASiC"

@@ -11,8 +11,10 @@ from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
 from envelopes.signature_facts import (
     FileSignatures,
+    Reason,
     SignatureFacts,
     SignatureOutcome,
+    SignatureVerdict,
     SignerKind,
 )
 
@@ -49,7 +51,7 @@ def check_signed_pdf(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome
 def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-UNSIGNED-PDF: unsigned only where the profile allows it, and then as PDF (BT 3.3)."""
     document = _with_files(facts)
-    if document is None or facts.signature_form is SignatureForm.XML_DSIG:
+    if document is None:
         return
     signed = facts.signatures
     if signed is None:
@@ -58,9 +60,12 @@ def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     main = document.attachments[0]
     looked = _looked_at(facts, 0)
     kind = kind_of(main, looked)
-    if _is_signed(_of_file(signed, 0)) or (looked and looked.other_signature):
+    required = profile.parameters.signature_required
+    if _speaks(signed.xml, required=required) or _is_signed(_of_file(signed, 0)):
         return
-    if profile.parameters.signature_required:
+    if looked and looked.other_signature and kind != _PDF:
+        return  # FILE-SIGNED-PDF speaks of it
+    if required:
         yield Broken(shown(0, main), kind, _SIGNED_ALLOWED, "required")
     elif kind and kind != _PDF:
         yield Broken(shown(0, main), kind, _PDF_ALLOWED)
@@ -136,6 +141,16 @@ def _looked_at(facts: PackageFacts, index: int) -> FileFacts | None:
 def _of_file(signed: SignatureFacts, index: int) -> FileSignatures:
     absent = FileSignatures(index, "", "", "", False, SignatureOutcome.ABSENT)
     return next((one for one in signed.files if one.index == index), absent)
+
+
+def _speaks(xml: SignatureVerdict, *, required: bool) -> bool:
+    """Whether the XML signature is one: its mere shape is not, nor a bad one where one is required.
+
+    Where only the revocation is not known yet, SIG-TRUST decides.
+    """
+    if required:
+        return xml.valid or set(xml.reasons) == {Reason.REVOCATION_UNKNOWN}
+    return xml.outcome is not SignatureOutcome.ABSENT and Reason.PLACEHOLDER not in xml.reasons
 
 
 def _is_signed(file: FileSignatures) -> bool:

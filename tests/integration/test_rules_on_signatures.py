@@ -15,9 +15,11 @@ from envelopes.rules.facts import PackageFacts
 from envelopes.rules.profile import all_profiles
 from envelopes.rules.runner import judge
 from tests.support import pdf_signing as pdfs
+from tests.support import xml_signing as xmls
 from tests.support.make_corpus import File
 from tests.support.make_rule_corpus import changed, sound
 from tests.support.pki import NOW, pki
+from tests.support.signature_cases_xml import fake_digest
 
 _STRICT, _LENIENT = ("dien-bien", "kon-tum", "son-la"), ("national", "ben-tre", "kien-giang")
 
@@ -89,6 +91,22 @@ async def test_an_unsigned_document_goes_where_the_profile_allows(
     told = await _judged(inspector, _packed(pdfs.make_pdf()), tmp_path)
     assert all(told[name] == {} for name in _LENIENT)
     assert {told[name]["FILE-UNSIGNED-PDF"] for name in _STRICT} == {"refuse"}
+
+
+async def test_a_fake_xml_signature_signs_nothing(
+    inspector: SignatureInspector, tmp_path: Path
+) -> None:
+    """Its shape beside an unsigned PDF; a signed package changed, its digest faked."""
+    plain = _packed(pdfs.make_pdf())
+    shape = await asyncio.to_thread(lambda: xmls.sign(plain, pki().agency, certificates=()))
+    told = await _judged(inspector, fake_digest(shape), tmp_path)
+    assert {told[name]["FILE-UNSIGNED-PDF"] for name in _STRICT} == {"refuse"}
+    signed = await asyncio.to_thread(lambda: xmls.sign(plain, pki().agency))
+    told = await _judged(inspector, signed, tmp_path)
+    assert "FILE-UNSIGNED-PDF" not in told["son-la"]
+    forged = fake_digest(changed("7816<", "7817<", signed))
+    told = await _judged(inspector, forged, tmp_path)
+    assert {found["SIG-INTEGRITY"] for found in told.values()} == {"refuse"}
 
 
 async def test_one_signature_is_not_both(inspector: SignatureInspector, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -103,6 +104,11 @@ def _edited(old: bytes, new: bytes) -> Callable[[Pki], bytes]:
     return lambda p: _xml()(p).replace(old, new, 1)
 
 
+def fake_digest(raw: bytes) -> bytes:
+    """Only the shape of a signature is left: the digest is none."""
+    return re.sub(b"<((?:ds:)?DigestValue)>[^<]*", rb"<\1>AAAA", raw)
+
+
 SHA1 = {"hash_name": "sha1", "digest_name": "sha1"}
 XML_CASES = [
     _row("unsigned package", lambda p: package(pdfs.make_pdf()), ABSENT),
@@ -116,10 +122,22 @@ XML_CASES = [
         Reason.PLACEHOLDER,
     ),
     _row(
-        "placeholder with fake values",
+        "certificate that is none",
         lambda p: _xml(certificates=[b"MIIFqTCCBJG"])(p),
         UNVERIFIABLE,
+        Reason.MALFORMED,
+    ),
+    _row(
+        "placeholder with fake values",
+        lambda p: fake_digest(_xml(certificates=())(p)),
+        UNVERIFIABLE,
         Reason.PLACEHOLDER,
+    ),
+    _row(
+        "subject changed, DigestValue shortened",
+        lambda p: fake_digest(_edited(b"</edXML:Subject>", b"!</edXML:Subject>")(p)),
+        INVALID,
+        Reason.CHANGED,
     ),
     _row(
         "subject changed",

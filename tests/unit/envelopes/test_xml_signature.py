@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from dataclasses import dataclass, replace
 
 import pytest
@@ -340,6 +341,36 @@ FORMS = [
     (
         "SignatureValue that is none",
         GENUINE.replace(b"<SignatureValue>", b"<SignatureValue>!"),
+        INVALID,
+        Reason.CHANGED,
+    ),
+    (
+        "changed package, DigestValue shortened",
+        re.sub(
+            b"<DigestValue>[^<]*",
+            b"<DigestValue>AAAA",
+            GENUINE.replace(b"</edXML:Subject>", b".</edXML:Subject>", 1),
+        ),
+        INVALID,
+        Reason.CHANGED,
+    ),
+    (
+        "DigestValue shortened, certificate damaged",
+        re.sub(
+            b"<X509Certificate>[^<]*",
+            b"<X509Certificate>MIIF",
+            re.sub(b"<DigestValue>[^<]*", b"<DigestValue>AAAA", GENUINE),
+        ),
+        UNVERIFIABLE,
+        Reason.MALFORMED,
+    ),
+    (
+        "the shape of a signature, fake values and no certificate",
+        re.sub(
+            b"<DigestValue>[^<]*",
+            b"<DigestValue>AAAA",
+            sign(good_bytes("canonical-new"), pki().agency, certificates=()),
+        ),
         UNVERIFIABLE,
         Reason.PLACEHOLDER,
     ),

@@ -20,6 +20,7 @@ from tests.support.make_corpus import PDF, archive
 from tests.support.make_rule_corpus import TCVN3, VNI, docx
 from tests.unit.envelopes.packages import good_bytes
 
+_CMS = bytes.fromhex("06092a864886f70d010702")
 _TEXT = "Cộng hòa xã hội chủ nghĩa Việt Nam. Độc lập, tự do, hạnh phúc.\n"
 
 
@@ -93,6 +94,8 @@ def test_old_encodings_in_a_header_are_named() -> None:
         (archive({"a.txt": b"a"}), "a.docx", "application/zip", ""),
         (bytes.fromhex("3082010006092a864886f70d010702a0820100"), "a.p7m", "", "CMS"),
         (PDF, "a.pdf", "application/pdf", ""),
+        (PDF.replace(b"\n", b"\n%" + _CMS + b"\n", 1), "a.pdf", "application/pdf", ""),
+        (b"So: " + _CMS, "a.bin", "", ""),
     ],
 )
 def test_kind_and_signature_of_a_file(content: bytes, name: str, kind: str, signature: str) -> None:

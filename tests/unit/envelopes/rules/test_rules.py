@@ -13,7 +13,7 @@ from envelopes.limits import MIB
 from envelopes.model import OtherInfo, ResponseFor, SignatureForm
 from envelopes.rule_catalogue import RULES, make
 from envelopes.rules.checks import CHECKS, JUDGED_BY_READER
-from envelopes.rules.facts import PackageFacts, ScanFacts, ScanVerdict
+from envelopes.rules.facts import FileFacts, PackageFacts, ScanFacts, ScanVerdict
 from envelopes.rules.profile import load_profile
 from envelopes.rules.runner import judge
 from envelopes.rules.signatures import RULE_OF_REASON
@@ -351,6 +351,29 @@ def test_an_xml_signature_speaks_for_the_appendices() -> None:
     assert made.signatures is not None
     covered = replace(made, signatures=replace(made.signatures, xml=verdict()))
     assert _told(made, "SIG-APPENDIX") and not _told(covered, "SIG-APPENDIX")
+
+
+_STRICT = ("dien-bien", "kon-tum", "son-la")
+
+
+@pytest.mark.parametrize("profile", _STRICT)
+def test_the_shape_of_an_xml_signature_signs_nothing(profile: str) -> None:
+    """An unsigned PDF stays unsigned beside a ds:Signature that is fake, bad or unclear."""
+    fake = verdict(Reason.PLACEHOLDER, outcome=_UNCLEAR)
+    changed_ = verdict(Reason.CHANGED)
+    unclear = verdict(Reason.NO_TRUST_ANCHORS, outcome=_UNCLEAR)
+    for xml in (fake, changed_, unclear):
+        made = replace(_signed(xml=xml), signature_form=SignatureForm.XML_DSIG)
+        (finding,) = _told(made, "FILE-UNSIGNED-PDF", profile)
+        assert finding.refuses
+    assert not _told(_signed(xml=verdict()), "FILE-UNSIGNED-PDF", profile)
+    assert _told(_signed(*BOTH, xml=fake), "SIG-INTEGRITY", profile)
+
+
+def test_bytes_that_spell_a_signature_do_not_sign_a_pdf() -> None:
+    """Whatever else the look into the file found: a PDF's signatures are those verified."""
+    made = replace(_signed(), files=(FileFacts("application/pdf", other_signature="CMS"),))
+    assert [one.severity for one in _told(made, "FILE-UNSIGNED-PDF", "son-la")] == [_REFUSE]
 
 
 def test_a_status_report_is_judged_by_what_concerns_it() -> None:
