@@ -1,8 +1,8 @@
 """Handing packages over to partners that the gateway itself calls (`Way.ATTEMPTS`).
 
-Each connection has its own queue per lane, and here its own concurrency, rate, and circuit breaker:
-a partner that is slow, silent or down delays nobody else (lessons 15). While its breaker is open
-no attempt is made and none is used up.
+Each connection has its own queue per lane, and its own concurrency, rate, and circuit breaker: a
+partner that is slow, silent or down delays nobody else (lessons 15), and an attempt that hangs
+keeps one place only. While its breaker is open no attempt is made and none is used up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import timedelta
 
 import structlog
 
+from adapters.pause import pause
 from envelopes.findings import Sentence
 from gateway import clock
 from gateway.services import Services
@@ -27,12 +28,26 @@ from routing.route_table import Connection
 
 log = structlog.get_logger(__name__)
 
-#: Doorbells that are taken from a connection's queue at once.
-BATCH = 16
 #: What a lease is longer than the attempt may take, for asking first and for the database.
 LEASE_MARGIN = timedelta(seconds=60)
 
+#: Seconds that a cancelled attempt has to end.
+CANCELLED = 1.0
+
 _FAILURES = (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN)
+
+
+class Stopping(Exception):
+    """The process is told to stop: no attempt was begun, the doorbell has to come again."""
+
+
+def places_of(connection: Connection) -> dict[Lane, int]:
+    """How many attempts may be under way in each lane.
+
+    Urgent packages have places of their own: ordinary ones never keep them waiting.
+    """
+    places = options_of(connection, HandOverOptions).concurrency
+    return {Lane.URGENT: max(1, places // 2), Lane.ORDINARY: places}
 
 
 class HandOver:
@@ -59,54 +74,64 @@ class HandOver:
         self._options = options
         pause = timedelta(seconds=options.breaker_seconds)
         self._breaker = Breaker(options.breaker_failures, pause)
-        # Urgent packages have places of their own: ordinary ones never keep them waiting.
-        self._places = {
-            Lane.URGENT: asyncio.Semaphore(max(1, options.concurrency // 2)),
-            Lane.ORDINARY: asyncio.Semaphore(options.concurrency),
-        }
 
     async def __call__(self, doorbells: Sequence[Doorbell]) -> None:
-        """Make an attempt for each doorbell; returns when all are done.
+        """Make an attempt for each doorbell; returns when all are done, raises what one raised.
 
-        The work goes on when the broker's connection is lost meanwhile and this call is cancelled.
+        The work goes on when the broker's connection is lost meanwhile and this call is cancelled;
+        `ended` waits for it.
         """
-        task = asyncio.ensure_future(self._batch(doorbells))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        await asyncio.shield(task)
+        tasks = [asyncio.ensure_future(self._one(bell)) for bell in doorbells]
+        for task in tasks:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        work = asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            results = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_log_faults)
+            raise
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
-    async def _batch(self, doorbells: Sequence[Doorbell]) -> None:
+    async def ended(self, seconds: float) -> None:
+        """Wait for what is under way; what takes longer is cut off, and recovered later."""
+        running = set(self._running)
+        if not running:
+            return
+        _, late = await asyncio.wait(running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            log.warning("attempts.cut-off", count=len(late), consequence="their outcome is unknown")
+            await asyncio.wait(late, timeout=CANCELLED)
+
+    async def _one(self, bell: Doorbell) -> None:
         connection = (await self._services.registry.routes()).connections.get(self._id)
         if connection is None:
             return
         options = options_of(connection, HandOverOptions)
         if options != self._options:
             self._adopt(options)
+        longest = timedelta(seconds=options.timeout_seconds)
         wait = self._breaker.open_until
-        if wait is not None and self._breaker.state(clock.now()) is BreakerState.OPEN:
-            ids = [bell.delivery_id for bell in doorbells]
+        if wait is None or self._breaker.state(clock.now()) is not BreakerState.OPEN:
+            await self._keep_to_rate()
+            until = self._breaker.may_attempt(clock.now(), longest)
+            wait = until.at if until is not None else None
+        if wait is not None:
+            ids = [bell.delivery_id]
             await self._deliver.postpone(ids, connection, wait, "partner-not-reachable")
             return
-        await asyncio.gather(*(self._one(bell, connection) for bell in doorbells))
-
-    async def _one(self, bell: Doorbell, connection: Connection) -> None:
-        async with self._places[bell.lane]:
-            await self._keep_to_rate()
-            longest = timedelta(seconds=self._options.timeout_seconds)
-            wait = self._breaker.may_attempt(clock.now(), longest)
-            if wait is not None:
-                await self._deliver.postpone(
-                    [bell.delivery_id], connection, wait.at, "partner-not-reachable"
-                )
-                return
-            started = time.monotonic()
-            attempted = await self._deliver.attempt(
-                bell.delivery_id,
-                connection,
-                Bounded(self._partner, self._options.timeout_seconds),
-                await self._services.registry.routes(),
-                longest * 2 + LEASE_MARGIN,
-            )
+        started = time.monotonic()
+        attempted = await self._deliver.attempt(
+            bell.delivery_id,
+            connection,
+            Bounded(self._partner, options.timeout_seconds),
+            await self._services.registry.routes(),
+            longest * 2 + LEASE_MARGIN,
+        )
         if attempted is None:
             self._breaker.probing_until = None
             return
@@ -114,13 +139,15 @@ class HandOver:
         await self._judge(attempted.result, connection)
 
     async def _keep_to_rate(self) -> None:
-        """Not more attempts a minute than allowed, spread evenly."""
-        if not self._options.attempts_per_minute:
-            return
-        now = time.monotonic()
-        start = max(now, self._next_start)
-        self._next_start = start + 60 / self._options.attempts_per_minute
-        await asyncio.sleep(start - now)
+        """Not more attempts a minute than allowed, spread evenly. Raises `Stopping`."""
+        stopping = self._services.stopping
+        if self._options.attempts_per_minute and not stopping.is_set():
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            self._next_start = start + 60 / self._options.attempts_per_minute
+            await pause(stopping, start - now)
+        if stopping.is_set():
+            raise Stopping
 
     def _note(self, attempted: Attempted, connection: Connection, seconds: float) -> None:
         row, result = attempted.delivery, attempted.result
@@ -164,7 +191,11 @@ class HandOver:
         async def write(tx: Transaction) -> None:
             await tx.append([event])
 
-        await self._services.database.write(write)
+        try:
+            await self._services.database.write(write)
+        except Unavailable as error:
+            # A notice only: the attempt and its outcome are recorded without it.
+            log.warning("connection.not-told", connection=connection.name, error=str(error))
 
 
 class Bounded:
@@ -202,6 +233,13 @@ class Bounded:
         except Exception as error:  # as above
             log.exception("partner.bug", connection=connection.name, delivery=delivery.id)
             return AttemptResult(AttemptOutcome.UNKNOWN, f"bug: {type(error).__name__}")
+
+
+def _log_faults(work: asyncio.Future[list[BaseException | None]]) -> None:
+    """What attempts met whose caller is gone; their doorbells come again."""
+    for result in [] if work.cancelled() else work.result():
+        if isinstance(result, Exception):
+            log.error("attempt.ended-with-fault", exc_info=result)
 
 
 def _silent(seconds: float) -> AttemptResult:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from adapters.database import LeaseStore
+from adapters.pause import pause
 from gateway import clock
 from gateway.kinds import KINDS
 from gateway.kinds.base import Intake
@@ -29,6 +30,8 @@ RENEW = 8.0
 ASK_AGAIN = 3.0
 #: Seconds that an intake has to end after it was told to.
 GRACE = 15.0
+#: Seconds that a cancelled one has to end.
+CANCELLED = 5.0
 
 
 class Intakes:
@@ -40,29 +43,32 @@ class Intakes:
         self._tasks: dict[str, tuple[Any, asyncio.Event, asyncio.Task[None]]] = {}
 
     async def watch(self, connections: dict[str, Connection]) -> None:
-        """Start what is missing, stop what is not wanted or has changed."""
+        """Start what is missing, tell what is not wanted or has changed to end.
+
+        Waits for none of them: an intake that is slow to end keeps its own successor waiting only.
+        """
         wanted = {
             key: connection
             for key, connection in connections.items()
             if connection.may_enter and KINDS[connection.kind].intake is not None
         }
         for key, (as_started, stop, task) in list(self._tasks.items()):
-            if task.done() or key not in wanted or _shape(wanted[key]) != as_started:
-                stop.set()
-                await _ended(task)
+            if task.done():
                 del self._tasks[key]
+            elif key not in wanted or _shape(wanted[key]) != as_started:
+                stop.set()
         for key, connection in wanted.items():
-            if key not in self._tasks:
+            if key not in self._tasks and not self._services.stopping.is_set():
                 stop = asyncio.Event()
                 task = asyncio.ensure_future(self._keep(connection, stop))
                 self._tasks[key] = (_shape(connection), stop, task)
 
     async def stop(self) -> None:
-        """End all of them."""
-        for _, stop, _ in self._tasks.values():
+        """End all of them. `Services.stopping` is set before: none is started any more."""
+        tasks = list(self._tasks.values())
+        for _, stop, _ in tasks:
             stop.set()
-        for _, _, task in self._tasks.values():
-            await _ended(task)
+        await asyncio.gather(*(_ended(task, 2 * GRACE) for _, _, task in tasks))
         self._tasks.clear()
 
     async def _keep(self, connection: Connection, stop: asyncio.Event) -> None:
@@ -74,7 +80,7 @@ class Intakes:
         while not stop.is_set():
             try:
                 if kind.intake_alone and not await self._hold(lease):
-                    await _pause(stop, ASK_AGAIN)
+                    await pause(stop, ASK_AGAIN)
                     continue
                 intake = kind.intake(self._services, connection)
                 log.info("intake.started", connection=connection.name, kind=connection.kind)
@@ -84,7 +90,7 @@ class Intakes:
                 log.warning("intake.store-unavailable", error=str(error))
             except Exception:  # a bug in one partner's intake must not end the others'
                 log.exception("intake.bug", connection=connection.name)
-            await _pause(stop, 1.0)
+            await pause(stop, 1.0)
 
     async def _run(self, intake: Intake, lease: str | None, stop: asyncio.Event) -> None:
         """Run while the lease can be renewed."""
@@ -101,9 +107,11 @@ class Intakes:
         finally:
             stopped.cancel()
             mine.set()
-            await _ended(task)
-            if lease:
-                await self._leases.release(lease, self._services.owner, clock.now())
+            try:
+                await _ended(task, GRACE)
+            finally:
+                if lease and task.done():
+                    await self._leases.release(lease, self._services.owner, clock.now())
 
     async def _hold(self, lease: str) -> bool:
         now = clock.now()
@@ -115,19 +123,21 @@ def _shape(connection: Connection) -> Any:
     return (connection.kind, connection.name, connection.agencies, connection.settings)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
-    """Wait for a task that was told to end; one that does not is cancelled."""
-    _, late = await asyncio.wait({task}, timeout=GRACE)
-    if late:
-        task.cancel()
-    (result,) = await asyncio.gather(task, return_exceptions=True)
-    if isinstance(result, Exception):
-        log.error("intake.ended-with-fault", exc_info=result)
+async def _ended(task: asyncio.Task[None], grace: float) -> None:
+    """Wait for a task that was told to end; one that does not in time is cancelled.
 
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    So it is when this wait itself is cancelled: nobody else knows of the task.
+    """
     try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return
+        _, late = await asyncio.wait({task}, timeout=grace)
+        if late:
+            log.warning("intake.slow-to-end", seconds=grace)
+            task.cancel()
+            await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCELLED)
+        raise
+    finally:
+        if task.done() and not task.cancelled() and task.exception() is not None:
+            log.error("intake.ended-with-fault", exc_info=task.exception())

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
 
 from adapters.database import SqlCallbacks
+from adapters.pause import pause
 from adapters.signing import SigningProblem
 from adapters.webhook import WebhookSender
 from gateway import clock
 from gateway.callbacks import CallbackDispatcher
-from gateway.hand_over import BATCH, HandOver
+from gateway.hand_over import HandOver, places_of
 from gateway.intakes import Intakes
 from gateway.kinds import KINDS
 from gateway.payload_upkeep import PayloadUpkeep
@@ -65,7 +67,9 @@ class Roles:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._tasks: list[asyncio.Task[None]] = []
-        self._subscribed: set[str] = set()
+        #: Ids of connections that are subscribed to, and how many places their lanes have.
+        self._subscribed: dict[str, dict[Lane, int]] = {}
+        self._hand_overs: dict[str, HandOver] = {}
         self._intakes = Intakes(services)
         self._swept = float("-inf")
 
@@ -122,11 +126,12 @@ class Roles:
                 break
             except BrokerUnavailable as error:
                 log.warning("broker.unavailable", error=str(error), consequence="documents wait")
-                await _pause(services.stopping, PAUSE)
+                await pause(services.stopping, PAUSE)
 
     def _spawn(self, name: str, loop: Awaitable[None]) -> None:
         self._tasks.append(asyncio.ensure_future(loop))
         self._tasks[-1].set_name(name)
+        self._tasks[-1].add_done_callback(_log_end)
 
     async def _keep_running(self, role: Role, round_of: Callable[[], Awaitable[float]]) -> None:
         """Round after round until the process stops; a round says how long to wait for the next."""
@@ -148,7 +153,7 @@ class Roles:
         if role == "relay":
             await self._services.outbox.wait(seconds)
         else:
-            await _pause(self._services.stopping, seconds)
+            await pause(self._services.stopping, seconds)
 
     async def _seal(self) -> None:
         """The event log is sealed again and again, by whichever process is quicker."""
@@ -164,7 +169,7 @@ class Roles:
                 log.error("seal.no-signature", error=str(error), consequence="nothing is sealed")
             except Exception:  # a bug here must not stop the documents
                 log.exception("seal.bug")
-            await _pause(services.stopping, services.settings.seal_seconds)
+            await pause(services.stopping, services.settings.seal_seconds)
 
     async def _rescan(self) -> None:
         """Packages that waited for the scanner go on by themselves when it is back."""
@@ -177,7 +182,7 @@ class Roles:
             except Exception:  # one package that cannot be scanned must not stop the others
                 log.exception("rescan.bug")
                 wait = PAUSE
-            await _pause(stopping, max(wait, 0.01))
+            await pause(stopping, max(wait, 0.01))
 
     async def _relay(self) -> float:
         services = self._services
@@ -200,25 +205,41 @@ class Roles:
         services = self._services
         table = await services.registry.routes()
         served = {key for key, connection in table.connections.items() if connection.is_served}
-        for connection_id in sorted(served - self._subscribed):
-            handler, batch = self._handler(table.connections[connection_id])
-            for lane in Lane:
-                await services.broker.subscribe(connection_id, lane, handler, batch)
-            self._subscribed.add(connection_id)
-        for connection_id in sorted(self._subscribed - served):
+        for connection_id in sorted(served - self._subscribed.keys()):
+            await self._subscribe(table.connections[connection_id])
+        for connection_id in sorted(self._subscribed):
+            connection = table.connections.get(connection_id)
+            if connection_id in served and connection is not None:
+                if self._subscribed[connection_id] != _places(connection):
+                    await services.broker.unsubscribe(connection_id)
+                    await self._subscribe(connection)
+                continue
             await services.broker.unsubscribe(connection_id)
-            self._subscribed.discard(connection_id)
+            del self._subscribed[connection_id]
         await self._intakes.watch(table.connections)
         return CONNECTIONS_LOOK
 
-    def _handler(self, connection: Connection) -> tuple[DoorbellHandler, int]:
-        """What answers a connection's doorbells, and how many at once."""
-        kind = KINDS[connection.kind]
-        if kind.partner is None:
-            return self._hand_over, OFFER_BATCH
-        return HandOver(self._services, connection, kind.partner(self._services)), BATCH
+    async def _subscribe(self, connection: Connection) -> None:
+        if self._services.stopping.is_set():
+            return
+        places, handler = _places(connection), self._handler(connection)
+        for lane in Lane:
+            await self._services.broker.subscribe(
+                connection.id, lane, handler, OFFER_BATCH, places.get(lane, 0)
+            )
+        self._subscribed[connection.id] = places
 
-    async def _hand_over(self, doorbells: Sequence[Doorbell]) -> None:
+    def _handler(self, connection: Connection) -> DoorbellHandler:
+        """What answers a connection's doorbells; its attempts and breaker are kept."""
+        partner = KINDS[connection.kind].partner
+        if partner is None:
+            return self._offer
+        if connection.id not in self._hand_overs:
+            made = HandOver(self._services, connection, partner(self._services))
+            self._hand_overs[connection.id] = made
+        return self._hand_overs[connection.id]
+
+    async def _offer(self, doorbells: Sequence[Doorbell]) -> None:
         """Pull connections: into the inbox."""
         services = self._services
         now = clock.now()
@@ -276,30 +297,53 @@ class Roles:
             log.warning("deadlines.overdue", count=watched.overdue)
 
     async def stop(self) -> None:
-        """Let running rounds end, then disconnect from the broker."""
+        """Let running rounds and attempts end, then disconnect from the broker."""
         self._services.stopping.set()
         self._services.outbox.notify()
-        await self._intakes.stop()
-        if self._tasks:
-            # The first only connects; nobody needs the broker any more.
-            self._tasks[0].cancel()
-            _, late = await asyncio.wait(self._tasks, timeout=PROMPT)
-            if late and not (await self._services.broker.health()).ok:
-                # A relay may be waiting for the confirms of a broker that is away.
-                await self._services.broker.close()
-            if late:
-                _, late = await asyncio.wait(late, timeout=self._services.settings.shutdown_seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._services.broker.close()
-        await self._services.partner_links.close()
+        async with AsyncExitStack() as last:
+            last.push_async_callback(self._services.partner_links.close)
+            last.push_async_callback(self._services.broker.close)
+            ended = await asyncio.gather(
+                self._end_loops(),
+                self._intakes.stop(),
+                self._end_hand_overs(),
+                return_exceptions=True,
+            )
+            for result in ended:
+                if isinstance(result, BaseException):
+                    raise result
+
+    async def _end_loops(self) -> None:
+        if not self._tasks:
+            return
+        # The first only connects; nobody needs the broker any more.
+        self._tasks[0].cancel()
+        _, late = await asyncio.wait(self._tasks, timeout=PROMPT)
+        if late and not (await self._services.broker.health()).ok:
+            # A relay may be waiting for the confirms of a broker that is away.
+            await self._services.broker.close()
+        if late:
+            _, late = await asyncio.wait(late, timeout=self._services.settings.shutdown_seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end_hand_overs(self) -> None:
+        """No new doorbells; attempts under way may end: their partners have half a package."""
+        seconds = self._services.settings.shutdown_seconds
+        began = time.monotonic()
+        unsubscribe = self._services.broker.unsubscribe
+        await asyncio.gather(*(unsubscribe(key) for key in self._hand_overs))
+        left = max(seconds - (time.monotonic() - began), 0)
+        await asyncio.gather(*(one.ended(left) for one in self._hand_overs.values()))
 
 
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    """Wait, but not when the process is to stop."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return
+def _places(connection: Connection) -> dict[Lane, int]:
+    """How many doorbells of each lane are answered at the same time; none: whole batches are."""
+    return {} if KINDS[connection.kind].partner is None else places_of(connection)
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    """A loop that ended by a fault is not seen by anybody else."""
+    if not task.cancelled() and task.exception() is not None:
+        log.error("role.ended-with-fault", role=task.get_name(), exc_info=task.exception())
