@@ -18,19 +18,29 @@ from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 from cryptography.x509.oid import NameOID
 
 from adapters.signing import Pkcs11Key, Pkcs12Key, Signer, SigningKey, SigningProblem, TokenKey
-from gateway import clock
+from gateway import clock, own_certificates
 from gateway.settings import Settings
 
 #: How long a key made here is valid.
 YEARS_OF_OUR_OWN = timedelta(days=3650)
+#: The file of such a key in the data folder.
+OWN_KEY = "signing.p12"
 
 
 def open_signer(settings: Settings) -> Signer:
     """The signer of these settings; makes a key in the data folder where none is named.
 
+    Its certificate is kept there, so that what it signed is known when the key has changed.
     Blocks on disk or token. Raises `SigningProblem`.
     """
-    return Signer(_key(settings))
+    signer = Signer(_key(settings))
+    own_certificates.keep(settings.data_dir, signer.certificate)
+    return signer
+
+
+def has_signer(settings: Settings) -> bool:
+    """Whether there is a key to open: one that the settings name, or one made earlier."""
+    return bool(settings.signing_key) or (settings.data_dir / OWN_KEY).exists()
 
 
 def _key(settings: Settings) -> SigningKey:
@@ -47,7 +57,7 @@ def _key(settings: Settings) -> SigningKey:
             raise SigningProblem("write signing_key as pkcs11:/path/library.so?token=T&label=L")
         pin = _first_line(password) if password else ""
         return Pkcs11Key(TokenKey(Path(library), named["token"], named["label"], pin))
-    own = settings.data_dir / "signing.p12"
+    own = settings.data_dir / OWN_KEY
     if not own.exists():
         _make(own, settings)
     try:

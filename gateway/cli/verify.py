@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.database import SealStore
-from envelopes.json_signature import verify
+from adapters.signing import SigningProblem
+from gateway.cli.certificates import certificate_option
 from gateway.cli.context import State, json_option, pass_state
-from gateway.cli.output import print_json, show
+from gateway.cli.failures import REFUSED
+from gateway.cli.output import print_json, say, show
 from gateway.cli.session import open_session
+from gateway.log_check import LogCheck
+from gateway.own_certificates import fingerprint, kept
+from gateway.settings import Settings
+from gateway.signing_key import has_signer, open_signer
 from routing.ports import DeliveryQuery, Transaction
 from routing.records import Delivery, Event
 from routing.replay import Replay
-from routing.seals import SEAL_KIND, Seal, SealFault, compare
 
 T = TypeVar("T")
 
@@ -25,14 +32,19 @@ PAGE = 1000
 
 
 @click.command(name="verify-events", short_help="Replay the event log.")
+@certificate_option(
+    "Certificate of an earlier key of this gateway (a file, or its SHA-256); may be repeated."
+)
 @json_option
 @pass_state
-async def verify_events(state: State, as_json: bool) -> None:
+async def verify_events(state: State, certificates: set[str], as_json: bool) -> None:
     """Replay the event log and compare it with the deliveries. Exit code 1 when they disagree.
 
-    The seals over the log are checked as well: nothing altered, nothing missing, every signature
-    good, no gap in the chain. On a gateway that is running, what changes between the two readings
-    may show up: run it again.
+    The seals over the log are checked as well: nothing altered, nothing missing, no gap in the
+    chain, every seal signed with this gateway's key. What counts as its key: the one of the
+    settings, those whose certificates lie in signing-certificates in the data folder, and
+    --certificate. On a gateway that is running, what changes between the two readings may show up:
+    run it again.
     """
     replay = Replay()
     deliveries = 0
@@ -42,62 +54,69 @@ async def verify_events(state: State, as_json: bool) -> None:
             for event in events:
                 replay.take(event)
             after_event = events[-1].seq
-        seals, faults = await _seals(SealStore(session.database))
+        check = LogCheck(certificates | await asyncio.to_thread(_our_own, state.settings))
+        await check.seals_of(SealStore(session.database))
         after = ""
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)
             after = rows[-1].id
-    found = [
-        {
-            "delivery": one.delivery_id,
-            "what": one.what,
-            "byLog": one.by_log,
-            "found": one.found,
-            "event": one.seq or None,
-        }
-        for one in replay.discrepancies
-    ]
     if as_json:
-        print_json(
-            {
-                "events": replay.events,
-                "deliveries": deliveries,
-                "discrepancies": found,
-                "seals": seals,
-                "sealFaults": [
-                    {"seal": one.number, "what": one.what, "found": one.found} for one in faults
-                ],
-            }
-        )
+        print_json(_told(replay, deliveries, check))
     else:
-        for one in found:
-            where = f"event {one['event']}" if one["event"] else "stored"
-            show(
-                f"{one['delivery']}  {one['what']}: the log says {one['byLog']}, "
-                f"{where} {one['found']}"
-            )
-        for fault in faults:
-            show(f"seal {fault.number}  {fault.what}: {fault.found}")
-        show(
-            f"{replay.events} events replayed, {deliveries} deliveries compared, "
-            f"{len(found)} discrepancies. {seals} seals checked, {len(faults)} faults."
-        )
-    if found or faults:
-        sys.exit(1)
+        _print(replay, deliveries, check)
+    if replay.discrepancies or check.faults:
+        sys.exit(REFUSED)
 
 
-async def _seals(store: SealStore) -> tuple[int, list[SealFault]]:
-    """How many seals there are, and what is wrong with them."""
-    faults: list[SealFault] = []
-    before: Seal | None = None
-    while seals := await store.seals(before.number if before else 0, 100):
-        for seal in seals:
-            faults += compare(seal, before, await store.covered(seal.number))
-            signed = verify(seal.signed.encode())
-            if signed.payload != seal.text or signed.kind != SEAL_KIND:
-                faults.append(SealFault(seal.number, "signature", "it is not what was signed"))
-            before = seal
-    return before.number if before else 0, faults
+def _our_own(settings: Settings) -> set[str]:
+    """The certificates of this gateway's keys; a key that cannot be opened is said so."""
+    found = kept(settings.data_dir)
+    if has_signer(settings):
+        try:
+            certificate = open_signer(settings).certificate
+        except SigningProblem as error:
+            say(f"The gateway's key cannot be opened: {error}")
+        else:
+            found.add(fingerprint(certificate.public_bytes(Encoding.DER)))
+    return found
+
+
+def _told(replay: Replay, deliveries: int, check: LogCheck) -> dict[str, Any]:
+    return {
+        "events": replay.events,
+        "deliveries": deliveries,
+        "discrepancies": [
+            {
+                "delivery": one.delivery_id,
+                "what": one.what,
+                "byLog": one.by_log,
+                "found": one.found,
+                "event": one.seq or None,
+            }
+            for one in replay.discrepancies
+        ],
+        "seals": check.seals,
+        "sealFaults": [
+            {"seal": one.number, "what": one.what, "found": one.found} for one in check.faults
+        ],
+        "signers": check.signers,
+    }
+
+
+def _print(replay: Replay, deliveries: int, check: LogCheck) -> None:
+    for one in replay.discrepancies:
+        where = f"event {one.seq}" if one.seq else "stored"
+        show(f"{one.delivery_id}  {one.what}: the log says {one.by_log}, {where} {one.found}")
+    for fault in check.faults:
+        show(f"seal {fault.number}  {fault.what}: {fault.found}")
+    for who, count in check.signers.items():
+        whose = "ours" if who in check.known else "NOT OURS"
+        show(f"{count} seals signed by SHA-256 {who} ({whose})")
+    show(
+        f"{replay.events} events replayed, {deliveries} deliveries compared, "
+        f"{len(replay.discrepancies)} discrepancies. "
+        f"{check.seals} seals checked, {len(check.faults)} faults."
+    )
 
 
 Reads = Callable[[Transaction], Awaitable[list[T]]]
