@@ -18,6 +18,7 @@ from gateway.cli.failures import WRONG_USE, Failure
 from gateway.cli.output import say
 from gateway.private_files import made_private
 from gateway.settings import Settings
+from routing.ports import DatabaseUnavailable
 from routing.route_table import RouteTable
 
 
@@ -53,7 +54,11 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
 
 @asynccontextmanager
 async def _opened(settings: Settings, url: str) -> AsyncIterator[Session]:
-    database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
+    try:
+        database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
+    except (ConnectionError, TimeoutError) as error:
+        # Told as what it is before it could be taken for a service that does not answer.
+        raise DatabaseUnavailable(str(error)) from error
     try:
         await _check_schema(database, sqlite=is_sqlite(url))
         registry = RegistryStore(database)
