@@ -18,11 +18,14 @@ from urllib.parse import quote
 
 import pytest
 
+from adapters.database.callback_store import SqlCallbacks
+from routing.callbacks import MessageState
 from routing.webhook_signature import verify
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry, new_id
 from tests.acceptance.test_cli import PATIENCE
 from tests.support.agency_client import AgencyClient
 from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver
+from tests.support.databases import opened
 from tests.support.servers import wait_until_async
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program
@@ -61,39 +64,47 @@ def command(site: Site, *arguments: str, code: int = 0) -> Any:
 
 
 class Subscription:
-    """An operator's view of one endpoint: the commands, run as processes."""
+    """One endpoint: an operator's commands, run as processes, and what the database holds of it."""
 
-    def __init__(self, ministry: Ministry, there: Receiver) -> None:
+    def __init__(self, ministry: Ministry, there: Receiver, store: SqlCallbacks) -> None:
         self.ministry = ministry
         self.there = there
+        self._store = store
         self.id = self.secret = ""
 
     async def run(self, *arguments: str, code: int = 0) -> Any:
         """A command beside the receiver, which goes on meanwhile."""
         return await asyncio.to_thread(command, self.ministry.site, *arguments, code=code)
 
+    async def states(self) -> set[MessageState]:
+        """In which states messages are."""
+        return set((await self._store.figures()).get(self.id, {}))
+
+    async def all_delivered(self) -> bool:
+        """Nothing waits, nothing is parked."""
+        return await self.states() == {MessageState.DELIVERED}
+
+    async def first_try_noted(self) -> bool:
+        """One attempt is in the log."""
+        return any(attempts for _, attempts in await self._store.log(self.id))
+
+    async def all_parked(self) -> bool:
+        """Nothing waits, nothing was delivered."""
+        return await self.states() == {MessageState.PARKED}
+
+    async def tries(self) -> Counter[str]:
+        """How the attempts ended."""
+        log = await self._store.log(self.id)
+        return Counter(one.outcome.value for _, attempts in log for one in attempts)
+
     async def figures(self) -> tuple[int, int, int]:
-        """How many messages are pending, delivered, parked."""
+        """What an operator is told: how many messages are pending, delivered, parked."""
         items = (await self.run("list"))["items"]
         mine = next(item for item in items if item["id"] == self.id)
         return mine["pending"], mine["delivered"], mine["parked"]
 
-    async def all_delivered(self) -> bool:
-        """Nothing waits, nothing is parked."""
-        pending, delivered, parked = await self.figures()
-        return (pending, parked) == (0, 0) and delivered > 0
-
-    async def first_try_noted(self) -> bool:
-        """One attempt is in the log."""
-        return any(message["attemptsLog"] for message in await self.log())
-
-    async def all_parked(self) -> bool:
-        """Nothing waits, nothing was delivered."""
-        pending, delivered, parked = await self.figures()
-        return (pending, delivered) == (0, 0) and parked > 0
-
     async def log(self) -> list[dict[str, Any]]:
-        """Messages with their attempts, the oldest first."""
+        """What an operator is told of messages and their attempts, the oldest first."""
         items: list[dict[str, Any]] = (await self.run("log", self.id))["items"]
         return items[::-1]
 
@@ -111,8 +122,7 @@ class Subscription:
             }
             assert list(seen.items()) == events
         assert len(self.there.received) == count + 2
-        tries = Counter(one["outcome"] for item in await self.log() for one in item["attemptsLog"])
-        assert tries == {"delivered": count, outcome: 2}
+        assert await self.tries() == {"delivered": count, outcome: 2}
 
     def check(self) -> None:
         """Each event under one id, byte for byte, correctly signed; each document's in order."""
@@ -137,8 +147,8 @@ async def subscribed(
     ministry: Ministry, *script: Behaviour, types: str = ""
 ) -> AsyncIterator[Subscription]:
     """A receiver that the sender's connection is called back at while the test runs."""
-    async with receiver(*script) as there:
-        made = Subscription(ministry, there)
+    async with receiver(*script) as there, opened(ministry.site.database_url) as database:
+        made = Subscription(ministry, there, SqlCallbacks(database))
         options = ("--type", types) if types else ()
         network = ("--allow-network", "127.0.0.0/8")
         added = await made.run("add", "vpcp", there.url, *network, *options)
@@ -204,8 +214,10 @@ async def test_given_up_after_the_limit_and_sent_again_by_an_operator(calling: M
         await asyncio.to_thread(live, calling, document_id)
         await wait_until_async(told.all_parked, 20)
         assert len(told.there.received) == ATTEMPTS
+        assert await told.figures() == (0, 0, 1)
         (message,) = await told.log()
         assert (message["state"], message["lastError"]) == ("parked", "HTTP 500")
+        assert [one["outcome"] for one in message["attemptsLog"]] == ["try-later"] * ATTEMPTS
 
         told.there.script = [200]
         again = await told.run("replay", "--parked", "--endpoint", told.id)

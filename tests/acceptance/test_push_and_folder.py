@@ -275,18 +275,24 @@ def test_a_paused_partner_waits_and_burns_no_attempt(town: Town) -> None:
     """pause: nothing is handed over; drain: what was there goes out; resume: the rest does."""
     town.site.command("connections", "pause", "pushed")
     wait_until(lambda: _status(town) == "paused", 5.0, "paused")
-    _, (first,) = town.send(PUSHED)
+    first = _waits_while_others_go_on(town)
     town.site.command("connections", "drain", "pushed")
     town.state_becomes(first, "delivered")
-    _, (second,) = town.send(PUSHED)
-    _, (other,) = town.send(FOLDER)
-    town.state_becomes(other, "delivered")
-    waiting = town.sender.delivery(second)
-    assert (waiting["state"], waiting["attempts"]) == ("accepted", 0)
+    second = _waits_while_others_go_on(town)
     town.site.command("connections", "resume", "pushed")
     town.state_becomes(second, "delivered")
     assert town.sender.delivery(second)["attempts"] == 1
     town.picked_up()
+
+
+def _waits_while_others_go_on(town: Town) -> str:
+    """A delivery that is still untouched when a later one to somebody else has arrived."""
+    _, (waits,) = town.send(PUSHED)
+    _, (other,) = town.send(FOLDER)
+    town.state_becomes(other, "delivered")
+    found = town.sender.delivery(waits)
+    assert (found["state"], found["attempts"]) == ("accepted", 0)
+    return waits
 
 
 def _status(town: Town) -> str:

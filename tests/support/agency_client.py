@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 #: Seconds between two tries; a person's patience, not a way to wait for a state.
@@ -166,6 +167,7 @@ class AgencyClient:
             for item in self.inbox(wait=2)["items"]:
                 answer = self.fetch(item["id"])
                 assert answer.status == 200, answer
+                assert sha256(answer.body).hexdigest() == item["sha256"]
                 confirmed = self.confirm(item["id"])
                 assert confirmed.status == 200, confirmed
                 got[item["id"]] = answer.body

@@ -219,12 +219,17 @@ class Postgres:
 
     def _comes_up(self, child: Child, end: float) -> bool:
         probe = [self._program("psql"), "-X", "-q", "-c", "SELECT 1", self.url(driver="postgresql")]
-        while child.running() and time.monotonic() < end:
-            ready = "ready to accept connections" in child.output()
-            if ready and run(probe, env=clean_environment(), check=False).code == 0:
-                return True
-            time.sleep(0.02)
-        return False
+        answers = False
+
+        def settled() -> bool:
+            nonlocal answers
+            if "ready to accept connections" in child.output():
+                answers = run(probe, env=clean_environment(), check=False).code == 0
+            return answers or not child.running()
+
+        with contextlib.suppress(TimeoutError):
+            wait_until(settled, end - time.monotonic(), "PostgreSQL")
+        return answers
 
     def _backends(self) -> list[int]:
         if self._child is None:
