@@ -461,6 +461,14 @@ class Settings(BaseSettings):
         return (self.public_url or f"{scheme}://{self.listen}").rstrip("/")
 
     @property
+    def local_url(self) -> str:
+        """Where commands on this machine find the HTTP API; ends with port 0 when it is chosen
+        by the system."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  (compared, not bound)
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
     def embedded_broker(self) -> bool:
         """Whether the broker lives in this process."""
         return self.broker_url.startswith("embedded:")

@@ -29,6 +29,8 @@ class State:
     verbose: bool = False
     #: None: nobody asked for a language.
     language: str | None = None
+    #: The result is wanted as JSON; so is the reason why there is none.
+    as_json: bool = False
     _settings: Settings | None = field(default=None, repr=False)
 
     @property
@@ -60,8 +62,19 @@ def pass_state(function: Callable[Concatenate[State, P], Any]) -> Callable[P, An
 def json_option(function: F) -> F:
     """`--json`: the result as one JSON document."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print the result as one JSON document."
+        "--json",
+        "as_json",
+        is_flag=True,
+        # Known before another option is found to be wrong.
+        is_eager=True,
+        callback=_note_json,
+        help="Print the result as one JSON document.",
     )(function)
+
+
+def _note_json(ctx: click.Context, _param: click.Parameter, value: bool) -> bool:
+    ctx.ensure_object(State).as_json = value
+    return value
 
 
 class Name(click.ParamType[str]):

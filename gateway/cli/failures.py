@@ -16,6 +16,16 @@ WRONG_USE = 2
 UNAVAILABLE = 3
 #: A fault in the program.
 FAULT = 4
+#: Stopped by Ctrl-C, as shells say it.
+INTERRUPTED = 130
+
+#: What an exit code is called where programs read it (`--json`), and in words for clerks.
+_MEANING = {
+    REFUSED: ("refused", "Lệnh bị từ chối; lý do ở detail."),
+    WRONG_USE: ("wrong-use", "Lệnh dùng chưa đúng; lý do ở detail."),
+    UNAVAILABLE: ("unavailable", "Hiện chưa thực hiện được, hãy thử lại sau; lý do ở detail."),
+    FAULT: ("fault", "Lỗi của chương trình lienthong; hãy báo người vận hành."),
+}
 
 EXIT_CODES = """\b
 Exit codes:
@@ -23,7 +33,9 @@ Exit codes:
   1  refused: findings, or a state that does not allow it
   2  wrong use: options, settings, a file that is not there
   3  unavailable: the same command may work later
-  4  a fault in lienthong; -v shows where"""
+  4  a fault in lienthong; -v shows where
+  130  stopped by Ctrl-C
+With --json a failure is a JSON document on stdout, too: code, detail, detailVi."""
 
 
 class Failure(click.ClickException):
@@ -37,6 +49,12 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the message to stderr, without click's prefix."""
         click.echo(self.format_message(), file=file, err=file is None)
+
+
+def failure_dict(error: click.ClickException) -> dict[str, Any]:
+    """A failure as JSON-ready data, in the shape of the API's problems."""
+    code, vi = _MEANING.get(error.exit_code, _MEANING[REFUSED])
+    return {"code": code, "detail": error.format_message(), "detailVi": vi}
 
 
 def wrong_use(message: str) -> NoReturn:

@@ -34,10 +34,10 @@ PAGE = 1000
 @json_option
 @pass_state
 async def inbox(
-    state: State, wait: int, limit: int, url: str, token: str | None, as_json: bool
+    state: State, wait: int, limit: int, url: str | None, token: str | None, as_json: bool
 ) -> None:
     """What waits for your connection: offered or fetched, not confirmed yet. Urgent first."""
-    async with connect(url, token) as client:
+    async with connect(state, url, token) as client:
         answer = unless_problem(await _pages(client, limit, wait), state, as_json)
     if as_json:
         print_json(answer)
@@ -92,7 +92,7 @@ async def _pages(client: GatewayClient, limit: int, wait: int) -> dict[str, Any]
 @json_option
 @pass_state
 async def fetch(
-    state: State, id: str, output: Path, url: str, token: str | None, as_json: bool
+    state: State, id: str, output: Path, url: str | None, token: str | None, as_json: bool
 ) -> None:
     """Fetch the exact bytes of delivery (or package) ID. Confirm it afterwards."""
     to_stdout = str(output) == "-"
@@ -103,7 +103,7 @@ async def fetch(
     folder = None if to_stdout else output.parent
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".lienthong-", delete=False) as file:
         try:
-            async with connect(url, token) as client:
+            async with connect(state, url, token) as client:
                 got = await client.fetch(id, file.write)
             if isinstance(got, Content):
                 await asyncio.to_thread(_put, file, None if to_stdout else output)
@@ -144,9 +144,9 @@ def _put(file: Any, output: Path | None) -> None:
 @remote_options
 @json_option
 @pass_state
-async def confirm(state: State, id: str, url: str, token: str | None, as_json: bool) -> None:
+async def confirm(state: State, id: str, url: str | None, token: str | None, as_json: bool) -> None:
     """Say that the whole package of delivery ID is in your system. Again is harmless."""
-    async with connect(url, token) as client:
+    async with connect(state, url, token) as client:
         answer = unless_problem(await client.confirm(id), state, as_json)
     if as_json:
         print_json(answer)

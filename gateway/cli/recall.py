@@ -23,7 +23,7 @@ async def recall(
     document: str,
     recipients: tuple[str, ...],
     reason: str,
-    url: str,
+    url: str | None,
     token: str | None,
     as_json: bool,
 ) -> None:
@@ -32,7 +32,7 @@ async def recall(
     What a recipient has not fetched is withdrawn at once. Otherwise the recipient is asked; its
     answer, 15 (agreed) or 16 (refused), comes into your inbox.
     """
-    async with connect(url, token) as client:
+    async with connect(state, url, token) as client:
         answer = unless_problem(await client.recall(document, reason, recipients), state, as_json)
     if as_json:
         print_json(answer)

@@ -15,7 +15,8 @@ from gateway.client import GatewayClient, Problem, is_address, open_client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+#: How an address is written.
+LIKE = "http://127.0.0.1:8080"
 #: Members of a problem that people are not shown.
 _QUIET = ("type", "correlationId", "differences")
 
@@ -26,9 +27,8 @@ def remote_options(function: F) -> F:
         "--url",
         envvar="LIENTHONG_URL",
         show_envvar=True,
-        default=DEFAULT_URL,
-        show_default=True,
-        help="Address of the service.",
+        help="Address of the service. Default: that of `listen` in the settings, on this machine "
+        f"for 0.0.0.0 and ::, https with tls_certificate; {LIKE} where nothing is set.",
     )
     token = click.option(
         "--token",
@@ -40,12 +40,19 @@ def remote_options(function: F) -> F:
 
 
 @asynccontextmanager
-async def connect(url: str, token: str | None) -> AsyncIterator[GatewayClient]:
-    """A client, or the end of the command when the options do not make one."""
+async def connect(state: State, url: str | None, token: str | None) -> AsyncIterator[GatewayClient]:
+    """A client, or the end of the command when the options do not make one.
+
+    Without `url` the settings say where the service listens. Raises `SettingsProblem`.
+    """
     if not token or not (token.isascii() and token.isprintable()):
         wrong_use("Give your connection's token in LIENTHONG_TOKEN or with --token.")
-    if not is_address(url):
-        wrong_use(f"--url: {url!r} is no address like {DEFAULT_URL}")
+    if url is None:
+        url = state.settings.local_url
+        if not state.settings.port:
+            wrong_use("`listen` leaves the port to the system: give --url or LIENTHONG_URL.")
+    elif not is_address(url):
+        wrong_use(f"--url: {url!r} is no address like {LIKE}")
     async with open_client(url, token) as client:
         yield client
 

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from gateway.cli.context import LANGUAGES, State
-from gateway.cli.failures import EXIT_CODES, failure_of
+from gateway.cli.failures import EXIT_CODES, INTERRUPTED, failure_dict, failure_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,27 @@ class Root(click.Group):
         """Run; whatever is raised below ends as a message and an exit code."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.ClickException as error:
+            raise _told(error, ctx) from error
         except Exception as error:
             if ctx.ensure_object(State).verbose:
                 click.echo(traceback.format_exc(), err=True)
-            raise failure_of(error) from error
+            raise _told(failure_of(error), ctx) from error
+
+
+def _told(error: click.ClickException, ctx: click.Context) -> Exception:
+    """The error, to be shown to people; told to a program already where one asked for JSON."""
+    if not ctx.ensure_object(State).as_json:
+        return error
+    # Imported here: the help must not wait for what prints tables.
+    from gateway.cli.output import print_json
+
+    print_json(failure_dict(error))
+    return click.exceptions.Exit(error.exit_code)
 
 
 @click.group(

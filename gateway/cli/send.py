@@ -20,10 +20,10 @@ from gateway.cli.remote import connect, finding_lines, remote_options, unless_pr
 @json_option
 @pass_state
 async def send(
-    state: State, file: Path, correlation_id: str, url: str, token: str | None, as_json: bool
+    state: State, file: Path, correlation_id: str, url: str | None, token: str | None, as_json: bool
 ) -> None:
     """Hand in the package FILE (edXML). Sending it again repeats the first answer."""
-    async with connect(url, token) as client:
+    async with connect(state, url, token) as client:
         answer = unless_problem(await client.send(file, correlation_id), state, as_json)
     _print_accepted(answer, state, as_json)
 
@@ -55,14 +55,14 @@ async def report(
     staff: str,
     mobile: str,
     email: str,
-    url: str,
+    url: str | None,
     token: str | None,
     as_json: bool,
 ) -> None:
     """Report to the sender what became of delivery ID (from `lienthong inbox`)."""
     given = {"department": department, "staff": staff, "mobile": mobile, "email": email}
     clerk = {name: value for name, value in given.items() if value}
-    async with connect(url, token) as client:
+    async with connect(state, url, token) as client:
         answer = await client.report(id, code, reason, clerk)
         accepted = unless_problem(answer, state, as_json)
     _print_accepted(accepted, state, as_json)

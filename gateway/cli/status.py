@@ -48,7 +48,7 @@ async def status(state: State, urls: tuple[str, ...], as_json: bool) -> None:
     well and with 1 when something wants attention.
     """
     settings = state.settings
-    addresses = [_address(url) for url in urls or (_own_address(settings),)]
+    addresses = [_address(url) for url in urls or (settings.local_url,)]
     asked = await asyncio.gather(*(asyncio.to_thread(ask, one) for one in addresses))
     free = await asyncio.to_thread(_free_bytes, settings.data_dir)
     stored = await _stored(settings)
@@ -60,11 +60,6 @@ async def status(state: State, urls: tuple[str, ...], as_json: bool) -> None:
         _print(overview, state.language or "en")
     if wants:
         raise click.exceptions.Exit(REFUSED)
-
-
-def _own_address(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104  (compared, not bound)
-    return f"http://{host}:{settings.port}"
 
 
 def _address(url: str) -> str:

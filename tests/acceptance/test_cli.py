@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -297,3 +298,24 @@ def test_a_demonstration_that_is_stopped_leaves_nothing_running(
     finally:
         demo.kill()
         demo.wait()
+
+
+def test_a_command_that_is_stopped_ends_like_a_shell_says(shell: Shell) -> None:
+    """Ctrl-C is no refusal: exit 130, not a word, nothing left of what was being fetched."""
+    folder = shell.folder / "got"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", shell.port)) as silent:
+        command = subprocess.Popen(
+            [*COMMAND, "fetch", "x", "-o", str(folder / "x.edxml"), "--token", "lt_x"],
+            cwd=ROOT,
+            env=shell.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        silent.settimeout(PATIENCE)
+        asked, _ = silent.accept()
+        with asked:
+            command.send_signal(signal.SIGINT)
+            assert command.communicate(timeout=PATIENCE) == (b"", b"")
+    assert command.returncode == 130
+    assert not list(folder.iterdir())
