@@ -111,8 +111,9 @@ def other_codes_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ..
         code = text_of(row.get("code"))
         others = (text_of(row.get(name)) for name in ("oldCode", "code102"))
         mine = tuple(other for other in others if other and other != code)
-        if code and mine:
-            found[code] = tuple(dict.fromkeys((*found.get(code, ()), *mine)))
+        for one in (code, *mine) if code else ():
+            tied = (other for other in (code, *mine) if other != one)
+            found[one] = tuple(dict.fromkeys((*found.get(one, ()), *tied)))
     return found
 
 

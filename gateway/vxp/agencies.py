@@ -1,8 +1,8 @@
 """Operations on the directory: three lists of agencies, registration and removal.
 
-Lists name an agency by the code that the directory has first, or by its Decision 20 code; the
-QCVN 102 code stands beside it. Old and new are tied by the directory, never by arithmetic below
-level 1.
+`getAgenciesList` names agencies by their QCVN 102 code, which is what clients look up and write
+into From and To; only who has none stands there by its Decision 20 code. `getAgenciesListQD20` has
+Decision 20 codes alone. Old and new are tied by the directory, never by arithmetic below level 1.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class AgencyLists:
     _made: dict[str, tuple[tuple[int, date], bytes]] = field(default_factory=dict)
 
     async def agencies(self, call: Call) -> web.StreamResponse:
-        """`getAgenciesList`: code as the directory has it first, oldCode where that is another."""
+        """`getAgenciesList`: QCVN 102 codes, and Decision 20 codes of who has no other."""
         return await self._answer(call, "agencies")
 
     async def agencies_qd20(self, call: Call) -> web.StreamResponse:
-        """`getAgenciesListQD20`: Decision 20 codes, the QCVN 102 code beside them."""
+        """`getAgenciesListQD20`: who has a Decision 20 code; the QCVN 102 code beside it."""
         return await self._answer(call, "qd20")
 
     async def units(self, call: Call) -> web.StreamResponse:
@@ -102,9 +102,8 @@ def agency_items(facts: Facts) -> list[dict[str, Any]]:
     items = []
     for agency in _active(facts):
         old = old_code(agency)
-        item = _item(agency, agency.organ_id.text, facts)
-        other = old is not None and old != agency.organ_id.text
-        items.append({**item, **({"oldCode": old} if other else {})})
+        item = _item(agency, old or agency.organ_id.text, facts)
+        items.append({**item, **({"oldCode": old} if old else {})})
     return items
 
 
@@ -112,8 +111,11 @@ def qd20_items(facts: Facts) -> list[dict[str, Any]]:
     """Lines of `getAgenciesListQD20`."""
     items = []
     for agency in _active(facts):
-        old = old_code(agency)
-        item = _item(agency, new_code(agency), facts)
+        old, new = old_code(agency), new_code(agency)
+        if new is None:
+            # An old code in a list of new ones would be taken for a new one.
+            continue
+        item = _item(agency, new, facts)
         del item["pid"]
         items.append({**item, **({"code102": old} if old else {})})
     return items
@@ -177,19 +179,23 @@ def old_code(agency: Agency) -> str | None:
     return next(iter((*written, *by_level)), None)
 
 
-def new_code(agency: Agency) -> str:
-    """The Decision 20 code; the code there is where it has none."""
+def new_code(agency: Agency) -> str | None:
+    """The Decision 20 code; by arithmetic at level 1 alone."""
     for code in agency.codes:
         if code.system is CodeSystem.DECISION_20:
             return code.text
     for code in agency.codes:
         if code.level == 1:
             return code.key
-    return agency.organ_id.text
+    return None
 
 
 async def register_agency(call: Call) -> web.StreamResponse:
-    """`registerAgency`: an agency below the connection's own, now or once it is approved."""
+    """`registerAgency`: an agency below the connection's own, now or once it is approved.
+
+    Its code says where it is. `id` and `pid` are numbers of the client's own database, and only
+    written down; a `pcode` that is not above the code is refused.
+    """
     told = json_object(await call.small_body())
     if told is None:
         raise refused(
@@ -210,6 +216,8 @@ async def register_agency(call: Call) -> web.StreamResponse:
         if told.get(member) is not None
     }
     code = _code(text_member(told, "code"), "code")
+    if particulars.get("pcode"):
+        await _is_above(call, _code(particulars["pcode"], "pcode"), code)
     return await _ask(call, RequestAction.REGISTER, code, name, particulars)
 
 
@@ -218,6 +226,23 @@ async def delete_agency(call: Call) -> web.StreamResponse:
     await call.small_body()
     code = _code(call.needed("AgencyCode"), "AgencyCode")
     return await _ask(call, RequestAction.REMOVE, code, "", {})
+
+
+async def _is_above(call: Call, above: OrganId, code: OrganId) -> None:
+    """Whether `above` is a body above `code`, by whichever of their codes. Raises `Problem`."""
+    directory = (await call.services.registry.routes(newest=True)).directory
+    if any(
+        directory.same(above, one) for mine in directory.codes_of(code) for one in mine.ancestors()
+    ):
+        return
+    raise refused(
+        400,
+        Sentence(
+            vi=f"pcode {above} không phải cơ quan cấp trên của {code}; hãy sửa code hoặc pcode, "
+            "hoặc bỏ pcode.",
+            en=f"pcode {above} is not above {code}; mend code or pcode, or leave pcode out.",
+        ),
+    )
 
 
 def _code(text: str, name: str) -> OrganId:
@@ -240,6 +265,13 @@ async def _ask(
     routes = await call.services.registry.routes(newest=True)
     now = clock.now()
     today = now.astimezone(VIETNAM_TIME).date()
+    if action is RequestAction.REMOVE and routes.directory.find(code) is None:
+        raise refused(
+            404,
+            Sentence(
+                f"Không có cơ quan nào mang mã {code}.", f"There is no agency of the code {code}."
+            ),
+        )
     earlier = await store.list(organ_key=key_of(code, routes))
     change = judge_request(action, code, name, call.connection, routes, earlier, today)
     if isinstance(change, NotAllowed):

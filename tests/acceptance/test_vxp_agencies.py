@@ -26,7 +26,8 @@ def test_lists_have_old_and_new_codes(town: Town, tmp_path_factory: pytest.TempP
     file.write_text("code_qd20;name;old_code\nH41.13;Sở Nội vụ Nghệ An;000.01.13.H41\n", "utf-8")
     town.command("agencies", "import", str(file))
     client = town.province
-    plain = coded(client.agencies("getAgenciesList"), "H41.13")
+    assert coded(client.agencies("getAgenciesList"), "H41.13") is None
+    plain = coded(client.agencies("getAgenciesList"), "000.01.13.H41")
     assert plain is not None
     assert (plain["oldCode"], plain["name"]) == ("000.01.13.H41", "Sở Nội vụ Nghệ An")
     assert set(plain) == {"id", "pid", "code", "name", "mail", "oldCode"}
@@ -39,10 +40,53 @@ def test_lists_have_old_and_new_codes(town: Town, tmp_path_factory: pytest.TempP
     assert type(unit["version"]) is int and unit["version"] > 1_700_000_000
     assert unit["modifyDate"] and unit["centerCode"]
     top = coded(client.agencies("getAgenciesList"), PROVINCE)
-    assert top is not None and "oldCode" not in top and top["pid"] == ""
+    assert top is not None and (top["oldCode"], top["pid"]) == (PROVINCE, "")
     assert plain["pid"] == unit["pid"] == top["id"]
     level_one = coded(client.agencies("getAgenciesListQD20"), "H41")
     assert level_one is not None and level_one["code102"] == PROVINCE
+
+
+def test_each_list_has_one_system_of_codes(
+    town: Town, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without a Decision 20 code: not in that list; without a QCVN 102 code: by the one it has."""
+    file = tmp_path_factory.mktemp("csv") / "agencies.csv"
+    file.write_text("code_qd20;name;old_code\nH41.77.1;Chỉ mã mới;\n", "utf-8")
+    town.command("agencies", "import", str(file))
+    client = town.province
+    client.register("000.78.00.H41", "Chỉ mã cũ")
+    plain = coded(client.agencies("getAgenciesList"), "H41.77.1")
+    assert plain is not None and "oldCode" not in plain
+    old = coded(client.agencies("getAgenciesList"), "000.78.00.H41")
+    assert old is not None and old["oldCode"] == "000.78.00.H41"
+    new = client.agencies("getAgenciesListQD20")
+    assert coded(new, "H41.77.1") is not None
+    assert coded(new, "000.78.00.H41") is None
+    assert not [one for one in new if one["code"].count(".") == 3]
+    assert not [one for one in new if one.get("code102") == "000.78.00.H41"]
+
+
+def test_the_code_says_where_an_agency_belongs(town: Town) -> None:
+    """The client's own pid is harmless, a pcode above the code too; any other pcode is refused."""
+    province, code = town.province, "000.41.21.H41"
+    province.register(code, "Phòng A", pid="998877", id="x")
+    province.register(code, "Phòng B", pcode=PROVINCE, pid="998877")
+    province.register(code, "Phòng C", pcode="H41")
+    for pcode in (MINISTRY, "000.00.22.H41", "H41.1", code, "sai mã"):
+        with pytest.raises(Failed, match="pcode") as failed:
+            province.register(code, "Phòng D", pcode=pcode)
+        assert failed.value.code == "400"
+    line = coded(province.agencies(), code)
+    assert line is not None and line["name"] == "Phòng C"
+    province.remove(code)
+
+
+def test_who_removes_what_nobody_has(town: Town) -> None:
+    """404 for a code that no agency has, wherever it would be; 403 for somebody else's agency."""
+    for code, told in (("000.99.77.H41", "404"), ("000.99.77.G22", "404"), (MINISTRY, "403")):
+        with pytest.raises(Failed) as failed:
+            town.province.remove(code)
+        assert failed.value.code == told
 
 
 def test_a_system_registers_and_removes_what_is_below_it(town: Town) -> None:
