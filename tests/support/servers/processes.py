@@ -159,7 +159,7 @@ class Child:
         self._log_start = log.stat().st_size if log.exists() else 0
         self._process: subprocess.Popen[bytes] | warm.WarmProcess
         with log.open("ab") as sink:
-            if warm.is_program(command) and user is None:
+            if warm.is_warm(command) and user is None:
                 self._process = warm.popen(command, env=env, cwd=cwd, stdout=sink, stderr=sink)
             else:
                 self._process = subprocess.Popen(

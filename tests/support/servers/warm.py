@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).parent.parent.parent.parent
-#: The command that can be started warm; anything else is started as it stands.
+#: The program as users start it.
 PROGRAM = (sys.executable, "-m", "gateway.cli")
+#: Modules that can be run warm; anything else is started as it stands.
+WARM = ("gateway.cli", "tests.support.mutants", "tests.support.axis_gateway")
 #: How long a request is; a pid or an exit code.
 LENGTH = struct.Struct(">I")
 NUMBER = struct.Struct(">i")
@@ -128,17 +130,17 @@ def popen(
     stderr: IO[bytes],
     stdin: IO[bytes] | None = None,
 ) -> WarmProcess:
-    """Start `PROGRAM` with the rest of `command` as its arguments; without `stdin` it has none."""
-    arguments = [os.fspath(part) for part in command[len(PROGRAM) :]]
+    """Start a command that `is_warm`; without `stdin` it has an empty one."""
+    arguments = [os.fspath(part) for part in command[2:]]
     folder = os.fspath(cwd or os.getcwd())
     with open(os.devnull, "rb") as nothing:
         files = [one.fileno() for one in (stdin or nothing, stdout, stderr)]
         return _starter.start(arguments, os.environ if env is None else env, folder, files)
 
 
-def is_program(command: Sequence[str | os.PathLike[str]]) -> bool:
-    """Whether `command` is the program itself, run with this interpreter."""
-    return tuple(command[: len(PROGRAM)]) == PROGRAM
+def is_warm(command: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether `command` is one of the modules `WARM`, run with this interpreter."""
+    return tuple(command[:2]) == PROGRAM[:2] and command[2] in WARM
 
 
 def run_program(

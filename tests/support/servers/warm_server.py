@@ -4,8 +4,9 @@ Loading the program takes longer than most tests do. What is forked here is the 
 start it: its own process, session, environment, working folder and files; only the loading is done
 already. Run as ``python -m tests.support.servers.warm_server SOCKET`` by :mod:`.warm`.
 
-A request is one connection to SOCKET: a length, JSON ``{"arguments", "env", "cwd"}``, and three
-open files for the standard streams. The answers are the pid, then the exit code.
+A request is one connection to SOCKET: a length, JSON ``{"arguments", "env", "cwd"}``, the first
+argument being the module to run, and three open files for the standard streams. The answers are the
+pid, then the exit code.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import socket
 import sys
 import time
 from importlib import import_module
+from runpy import run_module
 
-from gateway.cli import main as program
 from gateway.cli.root import COMMANDS
 from tests.support.servers.warm import LENGTH, NUMBER
 
@@ -43,7 +44,7 @@ class Starter:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> list[str] | None:
-        """The arguments in a forked process; None in this one, when its starter has gone."""
+        """Module and arguments in a forked process; None in this one, when its starter has gone."""
         with selectors.DefaultSelector() as selector:
             for source in (self._listener, self._bell, sys.stdin):
                 selector.register(source, selectors.EVENT_READ)
@@ -125,5 +126,5 @@ if __name__ == "__main__":
     _load()
     wanted = Starter(sys.argv[1]).serve()
     if wanted is not None:
-        sys.argv = ["lienthong", *wanted]
-        program()
+        sys.argv = wanted
+        run_module(wanted[0], run_name="__main__", alter_sys=True)
