@@ -14,7 +14,14 @@ from enum import StrEnum
 from typing import Protocol
 
 from envelopes.findings import Finding
-from envelopes.model import Attachment, Document, Package, SignatureForm, StatusReport
+from envelopes.model import (
+    Attachment,
+    BusinessDocType,
+    Document,
+    Package,
+    SignatureForm,
+    StatusReport,
+)
 from envelopes.read import ReadResult
 from envelopes.signature_facts import SignatureFacts
 
@@ -151,6 +158,12 @@ class PackageFacts:
     def report(self) -> StatusReport | None:
         """The package where it is a status report."""
         return self.package if isinstance(self.package, StatusReport) else None
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether the package only takes a document back: how its files are is nobody's concern."""
+        document = self.document
+        return document is not None and document.business.doc_type is BusinessDocType.REVOCATION
 
     def attachments(self) -> Iterator[tuple[int, Attachment, FileFacts | None]]:
         """Each attachment with its position and what a look into it found."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from envelopes import element_names as names
 from envelopes.content_types import OCTETS, ZIP, ZIP_KINDS, ending
 from envelopes.limits import MIB
-from envelopes.model import Attachment, BusinessDocType, Document
+from envelopes.model import Attachment, Document
 from envelopes.rules.encodings import header_problem
 from envelopes.rules.facts import FileFacts, PackageFacts, ScanVerdict
 from envelopes.rules.header_texts import header_texts
@@ -55,6 +55,8 @@ def kind_of(file: Attachment, facts: FileFacts | None) -> str:
 
 def check_name(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-NAME: letters without accents, digits, ``. _ -``, and not too long (KT 7.4)."""
+    if facts.takes_back:
+        return
     most = profile.parameters.max_name_chars
     for index, file, _ in facts.attachments():
         if _NAME.fullmatch(file.name) is None:
@@ -72,6 +74,8 @@ def check_name(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
 
 def check_size(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-SIZE: of the decoded, unwrapped file (KT 7.4)."""
+    if facts.takes_back:
+        return
     most = profile.parameters.max_file_mib
     for index, file, _ in facts.attachments():
         if file.size > most * MIB:
@@ -81,6 +85,8 @@ def check_size(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
 
 def check_format(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-FORMAT: an allowed kind by its bytes, under an ending that says the same."""
+    if facts.takes_back:
+        return
     formats = profile.parameters.formats
     allowed_kinds = frozenset().union(*(CONTENT_OF.get(one, frozenset()) for one in formats))
     for index, file, looked in facts.attachments():
@@ -130,7 +136,7 @@ def check_complete(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
     info = document.other_info if document else None
     if document is None or info is None or not document.attachments:
         return
-    if document.business.doc_type is BusinessDocType.REVOCATION:
+    if facts.takes_back:
         return  # what is taken back need not be whole
     others = len(document.attachments) - 1
     if len(info.appendixes) > others:

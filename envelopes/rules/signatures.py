@@ -122,10 +122,18 @@ def check_owner(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         yield from _unverified(facts)
         return
     for element, verdict in placed(signed):
-        if verdict.kind is SignerKind.AGENCY and verdict.signer is not None:
+        # A certificate whose subject does not tell may well be an agency's.
+        if verdict.kind is not SignerKind.OFFICIAL and verdict.signer is not None:
             outcome = _owner(element, verdict, verdict.signer, signed)
             if outcome is not None:
                 yield outcome
+
+
+def of_sender(signed: SignatureFacts, verdict: SignatureVerdict) -> bool:
+    """Whether a signature is the sending agency's: its registered or its own agency certificate."""
+    if verdict.kind is SignerKind.OFFICIAL or verdict.signer is None:
+        return False
+    return _owner(PACKAGE, verdict, verdict.signer, signed) is None
 
 
 def _owner(

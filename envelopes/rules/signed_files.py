@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envelopes.model import BusinessDocType, Document, SignatureForm
+from envelopes.model import Document, SignatureForm
 from envelopes.rules.facts import FileFacts, PackageFacts
 from envelopes.rules.files import kind_of, shown
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
+from envelopes.rules.signatures import of_sender
 from envelopes.signature_facts import (
     FileSignatures,
     Reason,
@@ -32,8 +33,7 @@ _MISSING = {
 
 def check_signed_pdf(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
     """FILE-SIGNED-PDF: what is signed is a PDF (SL 7.3b)."""
-    document = facts.document
-    if document is None:
+    if _with_files(facts) is None:
         return
     xml_signed = facts.signature_form is SignatureForm.XML_DSIG
     for index, file, looked in facts.attachments():
@@ -106,7 +106,7 @@ def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
 def check_appendices(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """SIG-APPENDIX: the appendices of a signed document are signed too (KT 10.4d).
 
-    A valid XML signature speaks for every file of the package.
+    A valid XML signature of the sending agency speaks for every file of the package.
     """
     document = _with_files(facts)
     if document is None or len(document.attachments) == 1:
@@ -115,7 +115,7 @@ def check_appendices(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]
     if signed is None:
         yield NotJudged(Missing.SIGNATURES)
         return
-    if signed.xml.valid:
+    if signed.xml.valid and of_sender(signed, signed.xml):
         return
     if not _is_signed(_of_file(signed, 0)) and not profile.parameters.signature_required:
         return
@@ -128,10 +128,9 @@ def check_appendices(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]
 def _with_files(facts: PackageFacts) -> Document | None:
     """The document, where it carries files and is no mere revocation."""
     document = facts.document
-    if document is None or not document.attachments:
+    if document is None or not document.attachments or facts.takes_back:
         return None
-    revoked = document.business.doc_type is BusinessDocType.REVOCATION
-    return None if revoked else document
+    return document
 
 
 def _looked_at(facts: PackageFacts, index: int) -> FileFacts | None:

@@ -18,6 +18,7 @@ from envelopes.rules.profile import load_profile
 from envelopes.rules.runner import judge
 from envelopes.rules.signatures import RULE_OF_REASON
 from envelopes.signature_facts import Reason, SignatureOutcome, SignerKind
+from schemas.catalogue import profile_names
 from tests.support.make_rule_corpus import RULE_CORPUS, changed, rule_corpus
 from tests.unit.envelopes.rules.cases import (
     BOTH,
@@ -353,6 +354,27 @@ def test_an_xml_signature_speaks_for_the_appendices() -> None:
     assert _told(made, "SIG-APPENDIX") and not _told(covered, "SIG-APPENDIX")
 
 
+@pytest.mark.parametrize("code", ["", "H41"])
+@pytest.mark.parametrize("kind", [SignerKind.AGENCY, SignerKind.UNKNOWN])
+def test_a_strangers_certificate_speaks_for_nobody(kind: SignerKind, code: str) -> None:
+    """Valid or not: appendices stay unsigned, and the owner is judged or said to be unknown."""
+    stranger = verdict(kind=kind, signer=certificate(organ_code=code))
+    made = two_files()
+    assert made.signatures is not None
+    under = replace(made, signatures=replace(made.signatures, xml=stranger))
+    assert _told(under, "SIG-APPENDIX")
+    judgement = judge(under, load_profile("national"))
+    unjudged = [one.element for one in judgement.not_judged if one.rule == "SIG-OWNER"]
+    assert unjudged == ([] if code else ["edXML/Signature"])
+    assert bool(_told(under, "SIG-OWNER")) is bool(code)
+    registered = replace(
+        under, signatures=replace(under.signatures, sender_certificates=("bb" * 32,))
+    )
+    assert [one.severity for one in _told(registered, "SIG-OWNER") if "edXML" in one.element] == [
+        _REFUSE
+    ]
+
+
 _STRICT = ("dien-bien", "kon-tum", "son-la")
 
 
@@ -386,11 +408,24 @@ def test_a_status_report_is_judged_by_what_concerns_it() -> None:
     assert (finding.rule, finding.element) == ("HEAD-SECRET", "MessageHeader/Description")
 
 
-def test_a_recall_is_not_held_up_by_what_it_takes_back() -> None:
-    """Neither signatures nor appendices are asked of a package that only takes a document back."""
-    packed = changed("DocType>0<", "DocType>1<", rule_corpus()["file-complete--trips-appendixes"])
+@pytest.mark.parametrize("profile", profile_names())
+@pytest.mark.parametrize(
+    "name",
+    [
+        "file-complete--trips-appendixes",
+        "file-name--trips-accents",
+        "file-name--trips-long",
+        "file-format--trips-program",
+        "file-signed-pdf--trips-word",
+    ],
+)
+def test_a_recall_is_not_held_up_by_what_it_takes_back(name: str, profile: str) -> None:
+    """Neither signatures, names nor formats are asked of what only takes a document back."""
+    packed = changed("DocType>0<", "DocType>1<", rule_corpus()[name])
     made = facts(packed, signatures=signatures(signed_file()))
-    assert not judge(made, load_profile("kon-tum")).refused
+    assert judge(made, load_profile(profile)).findings == ()
+    large = altered(sized(51 * MIB), business=made.document.business)  # type: ignore[union-attr]
+    assert judge(large, load_profile(profile)).findings == ()
 
 
 def test_all_rules_name_their_regulation() -> None:
