@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from adapters.durable import sync_folder
+
 SUBFOLDERS = ("drop", "accepted", "refused", "delivery", ".taking", ".writing", ".given")
 #: Endings of files that are taken; everything else is left alone.
 ENDINGS = (".edxml", ".xml")
@@ -127,7 +129,7 @@ class PartnerFolder:
         target = self.root / where / f"{stem}.{key}{suffix}"
         _write(target.with_name(f"{target.name}{ending}"), note.encode())
         os.rename(path, target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
         return target
 
     def _taking(self, name: str) -> Path:
@@ -164,7 +166,7 @@ class PartnerFolder:
         target = self.root / "delivery" / name
         _write(target.with_suffix(".json"), note)
         os.rename(self._writing(key), target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def _writing(self, key: str) -> Path:
         return self.root / ".writing" / key
@@ -214,9 +216,9 @@ class Writing:
             os.fsync(self._file.fileno())
             self._file.close()
             os.rename(self._path, self._complete)
-            _sync_folder(self._complete.parent)
+            sync_folder(self._complete.parent)
             _write(self._mark, b"")
-            _sync_folder(self._mark.parent)
+            sync_folder(self._mark.parent)
 
     def abandon(self) -> None:
         """Remove it if it is not complete. Waits for no thread: the one at work clears away."""
@@ -282,11 +284,3 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

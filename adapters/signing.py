@@ -29,6 +29,7 @@ from signxml.algorithms import (
 )
 from signxml.signer import XMLSigner
 
+from adapters.password_files import first_line
 from envelopes.element_names import ENVELOPE, HEADER
 from envelopes.json_signature import assembled, signing_input
 
@@ -87,10 +88,12 @@ class Pkcs12Key:
     def from_file(cls, path: Path, password_file: Path) -> Pkcs12Key:
         """Open a file, its password being the first line of another. Raises SigningProblem."""
         try:
-            lines = password_file.read_text(encoding="utf-8").splitlines()
-            return cls(path.read_bytes(), lines[0] if lines else "")
+            password = first_line(password_file)
+            return cls(path.read_bytes(), password)
         except OSError as error:
             raise SigningProblem(f"{error.filename}: {error.strerror}") from error
+        except ValueError as error:
+            raise SigningProblem(f"{password_file}: {error}") from error
 
     def sign(self, data: bytes) -> bytes:
         """See `SigningKey`."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from cryptography import x509
 
+from adapters.password_files import first_line
+
 #: Seconds for which the files are believed to be as they were.
 LOOK_AGAIN = 1.0
 
@@ -144,8 +146,8 @@ def _password(file: Path | None) -> str:
     if file is None:
         return ""
     try:
-        return next(iter(file.read_text("utf-8").splitlines()), "")
-    except (OSError, UnicodeDecodeError) as error:
+        return first_line(file)
+    except (OSError, ValueError) as error:
         raise TlsProblem(f"{file}: {error}") from None
 
 

@@ -7,10 +7,11 @@ key can be replaced while old seals still open. All processes of one gateway use
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from adapters.durable import make_secret
 
 
 class VaultProblem(Exception):
@@ -35,7 +36,8 @@ class Vault:
         """
         try:
             if not path.exists():
-                _make(path)
+                # Who comes second uses the first's key.
+                make_secret(path, Fernet.generate_key() + b"\n")
             if path.stat().st_mode & 0o077:
                 raise VaultProblem(f"{path}: others may read the key file; run: chmod 600 {path}")
             keys = path.read_text("ascii").split()
@@ -58,26 +60,3 @@ class Vault:
                 "a stored secret does not open with the keys of the key file: "
                 "is it the file of this gateway? See the setting key_file"
             ) from None
-
-
-def _make(path: Path) -> None:
-    """A new key file, complete from the moment it is there; who comes second uses the first's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ gateway it was, only a certificate of the government's authority proves. So oper
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -17,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 from cryptography.x509.oid import NameOID
 
+from adapters.durable import make_secret
+from adapters.password_files import first_line
 from adapters.signing import Pkcs11Key, Pkcs12Key, Signer, SigningKey, SigningProblem, TokenKey
 from gateway import clock, own_certificates
 from gateway.settings import Settings
@@ -55,7 +56,7 @@ def _key(settings: Settings) -> SigningKey:
         named = {key: values[0] for key, values in parse_qs(query).items()}
         if set(named) != {"token", "label"}:
             raise SigningProblem("write signing_key as pkcs11:/path/library.so?token=T&label=L")
-        pin = _first_line(password) if password else ""
+        pin = _pin(password) if password else ""
         return Pkcs11Key(TokenKey(Path(library), named["token"], named["label"], pin))
     own = settings.data_dir / OWN_KEY
     if not own.exists():
@@ -66,11 +67,13 @@ def _key(settings: Settings) -> SigningKey:
         raise SigningProblem(f"{own}: {error.strerror}") from None
 
 
-def _first_line(path: Path) -> str:
+def _pin(path: Path) -> str:
     try:
-        return path.read_text("utf-8").partition("\n")[0]
+        return first_line(path)
     except OSError as error:
         raise SigningProblem(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SigningProblem(f"{path}: {error}") from None
 
 
 def _make(path: Path, settings: Settings) -> None:
@@ -97,19 +100,7 @@ def _make(path: Path, settings: Settings) -> None:
     data = pkcs12.serialize_key_and_certificates(
         b"lienthong", key, certificate, None, NoEncryption()
     )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return
+        make_secret(path, data)
     except OSError as error:
         raise SigningProblem(f"{path}: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)

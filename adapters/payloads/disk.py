@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import hashlib
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from adapters.durable import sync_folder
 from adapters.payloads.probe import probe_folder, remembered
 from adapters.payloads.spool import (
     Spool,
@@ -30,7 +30,13 @@ from adapters.payloads.spool import (
     sweep_abandoned,
     temporary_name,
 )
-from adapters.payloads.store import BLOCK, PayloadHealth, StoredPayload, verified
+from adapters.payloads.store import (
+    DIGEST_LENGTH,
+    PayloadHealth,
+    StoredPayload,
+    file_blocks,
+    verified,
+)
 from routing.ports import ClaimCheck, PayloadMissing
 
 
@@ -79,8 +85,8 @@ class DiskPayloads:
         # package that goes into it.
         for number in range(256):
             (folder / f"{number:02x}").mkdir(exist_ok=True)
-        _sync_folder(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder)
+        sync_folder(folder.parent)
         self._check = remembered(self._look)
 
     def spool(self) -> DiskSpool:
@@ -116,7 +122,7 @@ class DiskPayloads:
         target = self._place(digest)
         with self._locked(fcntl.LOCK_SH):
             temporary.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
 
     def path(self, digest: str) -> Path:
         """See `Payloads`; never None here."""
@@ -127,25 +133,13 @@ class DiskPayloads:
 
     async def open(self, digest: str) -> AsyncIterator[bytes]:
         """See the port."""
-        async for block in verified(self._blocks(digest), digest):
+        async for block in verified(file_blocks(self.path(digest)), digest):
             yield block
-
-    async def _blocks(self, digest: str) -> AsyncIterator[bytes]:
-        file = await asyncio.to_thread(self.path(digest).open, "rb")
-        try:
-            while block := await asyncio.to_thread(file.read, BLOCK):
-                yield block
-        finally:
-            file.close()
 
     async def size(self, digest: str) -> int | None:
         """See the port."""
         place = self._place(digest)
         return place.stat().st_size if place.is_file() else None
-
-    async def presign(self, digest: str, seconds: int) -> str | None:
-        """Nobody but the gateway can serve a file of this machine."""
-        return None
 
     async def check(self) -> PayloadHealth:
         """See `Payloads`."""
@@ -206,7 +200,7 @@ class DiskPayloads:
 def _payloads_in(folder: Path, after: str) -> list[StoredPayload]:
     found = []
     for name in sorted(os.listdir(folder)):
-        if name <= after or len(name) != hashlib.sha256().digest_size * 2:
+        if name <= after or len(name) != DIGEST_LENGTH:
             continue
         try:
             facts = (folder / name).stat()
@@ -215,12 +209,3 @@ def _payloads_in(folder: Path, after: str) -> list[StoredPayload]:
         adopted = datetime.fromtimestamp(facts.st_mtime, UTC)
         found.append(StoredPayload(name, facts.st_size, adopted))
     return found
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames and new names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -23,16 +23,23 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import obstore
 
 from adapters.payloads.probe import probe_folder, remembered
 from adapters.payloads.s3_calls import Calls, Observe, S3Options, open_store
-from adapters.payloads.s3_names import DIGEST_LENGTH, end_of, folder_of, window
+from adapters.payloads.s3_names import end_of, folder_of, window
 from adapters.payloads.spool import Spool, free_bytes, sweep_abandoned, temporary_name
-from adapters.payloads.store import BLOCK, PayloadHealth, StoredPayload, verified
+from adapters.payloads.store import (
+    BLOCK,
+    DIGEST_LENGTH,
+    PayloadHealth,
+    StoredPayload,
+    file_blocks,
+    verified,
+)
 from routing.ports import ClaimCheck, PayloadDamaged, PayloadMissing, PayloadsUnavailable
 
 #: Up to this many bytes are uploaded in one request, and downloaded in one; also a part's size.
@@ -113,7 +120,7 @@ class S3Payloads:
         """
         try:
             if claim.size <= PART:
-                blocks = verified(_file_blocks(path), claim.digest)
+                blocks = verified(file_blocks(path, PART // 8), claim.digest)
                 await self._put_small(claim, b"".join([block async for block in blocks]))
             else:
                 await self._put_large(claim, path)
@@ -136,7 +143,7 @@ class S3Payloads:
                 await obstore.put_async(
                     self._store,
                     name,
-                    verified(_file_blocks(path), claim.digest),
+                    verified(file_blocks(path, PART // 8), claim.digest),
                     use_multipart=True,
                     chunk_size=PART,
                     max_concurrency=PARTS_AT_ONCE,
@@ -191,12 +198,6 @@ class S3Payloads:
             return (await self._find(digest))[1]
         except PayloadMissing:
             return None
-
-    async def presign(self, digest: str, seconds: int) -> str | None:
-        """See `Payloads`. Raises `PayloadMissing`."""
-        name, _ = await self._find(digest)
-        async with self._calls.bounded("sign"):
-            return await obstore.sign_async(self._store, "GET", name, timedelta(seconds=seconds))
 
     async def _find(self, digest: str) -> tuple[str, int]:
         """Name and size of the newest object with these bytes. Raises `PayloadMissing`."""
@@ -281,12 +282,3 @@ class S3Payloads:
 
     def _name_now(self, digest: str) -> str:
         return f"{folder_of(digest)}/{window(self._clock())}"
-
-
-async def _file_blocks(path: Path) -> AsyncIterator[bytes]:
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        while block := await asyncio.to_thread(file.read, PART // 8):
-            yield block
-    finally:
-        file.close()

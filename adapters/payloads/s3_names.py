@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-#: Hexadecimal digits of a digest.
-DIGEST_LENGTH = 64
-
 
 def window(now: datetime) -> str:
     """The half day of `now`, as it stands in names."""

@@ -6,6 +6,7 @@ looks after and sweeps; `Payloads` is all of that. Disk and S3 keep the same con
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Set as AbstractSet
@@ -19,6 +20,8 @@ from routing.ports import PayloadDamaged, PayloadStore
 
 #: Size of the blocks in which payloads are handed out.
 BLOCK = 256 * 1024
+#: Hexadecimal digits of a digest.
+DIGEST_LENGTH = 64
 
 #: Says which of these digests some record speaks of. Raises when that cannot be known.
 References = Callable[[AbstractSet[str]], Awaitable[AbstractSet[str]]]
@@ -56,9 +59,6 @@ class Payloads(PayloadStore, Protocol):
         Raises `PayloadMissing`.
         """
 
-    async def presign(self, digest: str, seconds: int) -> str | None:
-        """An address from which anybody may GET the bytes for `seconds`; None: not here."""
-
     async def check(self) -> PayloadHealth:
         """Whether a payload could be kept now. Tries it; never raises, never hangs."""
 
@@ -79,6 +79,16 @@ class Payloads(PayloadStore, Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+async def file_blocks(path: Path, size: int = BLOCK) -> AsyncIterator[bytes]:
+    """The bytes of a file in blocks, read in threads."""
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while block := await asyncio.to_thread(file.read, size):
+            yield block
+    finally:
+        file.close()
 
 
 async def verified(blocks: AsyncIterator[bytes], digest: str) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -241,13 +241,10 @@ _ANSWERED = ("is_pdf", "outcome", "reasons", "detail", "signatures", "pages")
 
 
 def _rest(job: Job, progress: _Progress) -> Job:
-    return Job(
-        path=job.path,
-        at=job.at,
+    return replace(
+        job,
         xml=job.xml and progress.xml is None,
         files=tuple(one for one in job.files if one.index not in progress.files),
-        limits=job.limits,
-        known=job.known,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -97,9 +98,7 @@ def crl_urls(certificate: x509.Certificate) -> tuple[str, ...]:
 
 def sha256_of(der: bytes) -> str:
     """The name of a certificate in registers: SHA-256 of its DER form, lower-case hex."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(der)
-    return digest.finalize().hex()
+    return hashlib.sha256(der).hexdigest()
 
 
 def _text(name: x509.Name) -> str:

@@ -182,6 +182,10 @@ def test_what_is_wrong_with_a_key_is_said_and_no_secret_with_it(
         _token_key("nobody")
     with pytest.raises(SigningProblem):
         Pkcs12Key.from_file(tmp_path / "none.p12", tmp_path / "none")
+    (tmp_path / "password").write_bytes("mật khẩu".encode("utf-16"))
+    with pytest.raises(SigningProblem, match="UTF-8") as caught:
+        Pkcs12Key.from_file(tmp_path / "none.p12", tmp_path / "password")
+    assert "0xff" not in str(caught.value)
 
 
 def test_a_key_is_read_from_its_file_with_its_password_from_another(tmp_path: Path) -> None:
