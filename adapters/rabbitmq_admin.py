@@ -87,14 +87,6 @@ class RabbitMqAdmin:
             {"configure": "^$", "write": names.may_write, "read": names.may_read},
         )
 
-    async def overview_of_node(self) -> dict[str, Any]:
-        """The first node as the API shows it: memory, disk, alarms."""
-        nodes = await self._call("GET", "nodes", None)
-        if not isinstance(nodes, list) or not nodes:
-            raise AdminProblem(f"{self._shown}: no node in the answer")
-        first = nodes[0]
-        return first if isinstance(first, dict) else {}
-
     async def _put(self, path: str, body: dict[str, Any]) -> None:
         await self._call("PUT", path, body)
 

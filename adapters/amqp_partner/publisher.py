@@ -42,7 +42,6 @@ class QueueState:
     """What the broker says of a queue."""
 
     messages: int
-    consumers: int
 
 
 class Publisher:
@@ -82,7 +81,7 @@ class Publisher:
         return Publication(Published.CONFIRMED)
 
     async def state_of(self, queue: str) -> QueueState | None:
-        """How many messages and consumers a queue has; None when that cannot be learned."""
+        """How many messages a queue has; None when that cannot be learned."""
         try:
             # On a channel of its own: asking for a queue that is missing closes the channel.
             channel = await self.link.channel()
@@ -92,8 +91,7 @@ class Publisher:
                 await self.link.release(channel)
         except BROKER_FAULTS:
             return None
-        result = declared.declaration_result
-        return QueueState(result.message_count or 0, result.consumer_count or 0)
+        return QueueState(declared.declaration_result.message_count or 0)
 
     async def _ready(self) -> AbstractChannel:
         async with self._opening:

@@ -1,10 +1,8 @@
 """Reads payloads again and compares their digests, slowly and for ever (evidence, issue 5.7).
 
 Disks forget and people make mistakes. A payload that is not what was accepted must be found while
-there is still a backup that has it. Two walks, both resumable after the last digest they gave:
-
-- `walk_stored` reads what the store has;
-- `walk_expected` reads what the records speak of, and so finds what is gone as well.
+there is still a backup that has it. What is read is what the records speak of, so that what is gone
+is found as well.
 """
 
 from __future__ import annotations
@@ -84,19 +82,6 @@ async def examine(payloads: Payloads, claim: ClaimCheck, pace: Pace) -> Checked:
     if damage is None and 0 <= claim.size != read:
         damage, detail = Damage.OTHER_SIZE, f"{read} bytes stored, {claim.size} recorded"
     return Checked(claim.digest, read, damage, detail)
-
-
-async def walk_stored(payloads: Payloads, pace: Pace, after: str = "") -> AsyncIterator[Checked]:
-    """Every stored payload behind the digest `after`, in order; to the end, once."""
-    last = ""
-    async for payload in payloads.stored(after):
-        if payload.digest == last:
-            continue
-        last = payload.digest
-        result = await examine(payloads, ClaimCheck(payload.digest, -1), pace)
-        # Swept between listing and reading: nobody misses it.
-        if result.damage is not Damage.MISSING:
-            yield result
 
 
 async def walk_expected(
