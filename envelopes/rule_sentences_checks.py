@@ -196,6 +196,12 @@ SIGNATURE_CHECKS = (
                 "whether the certificate on “{element}” can be trusted could not be told "
                 "({found}); expected {allowed}.",
             ),
+            "revocation": Sentence(
+                "chưa biết chứng thư trên “{element}” có bị thu hồi hay không ({found}); "
+                "cần {allowed}.",
+                "whether the certificate on “{element}” was revoked is not known yet ({found}); "
+                "expected {allowed}.",
+            ),
         },
     ),
     Rule(

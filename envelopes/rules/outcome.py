@@ -59,6 +59,11 @@ class Missing(Enum):
         "the certificate names no agency code and is not registered",
     )
 
+    TRUST = Bilingual(
+        "chưa biết chứng thư của chữ ký có đáng tin hay không",
+        "whether the certificates of the signatures can be trusted is not known",
+    )
+
     @property
     def code(self) -> str:
         """The name for programs."""

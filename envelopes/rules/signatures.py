@@ -48,6 +48,8 @@ _BROKEN_TRUST = frozenset(
     }
 )
 _UNCLEAR_TRUST = frozenset({Reason.REVOCATION_UNKNOWN, Reason.NO_TRUST_ANCHORS})
+_NO_ANCHORS = frozenset({Reason.NO_TRUST_ANCHORS})
+_NO_LIST = frozenset({Reason.REVOCATION_UNKNOWN})
 _UNCLEAR_INTEGRITY = frozenset(
     {
         Reason.WEAK_ALGORITHM,
@@ -101,7 +103,8 @@ def check_trust(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         return
     for element, _, reasons in _by_place(signed):
         yield from _told(element, reasons, _BROKEN_TRUST, _TRUSTED)
-        yield from _told(element, reasons, _UNCLEAR_TRUST, _TRUSTED, "unverifiable")
+        yield from _told(element, reasons, _NO_ANCHORS, _TRUSTED, "unverifiable")
+        yield from _told(element, reasons, _NO_LIST, _TRUSTED, "revocation")
 
 
 def check_suspended(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:

@@ -75,7 +75,7 @@ def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """SIG-BOTH: the main document bears the official's and the agency's signature (ĐB 3, 10.2).
 
     An unsigned document lacks both, which is told where the profile demands signatures; elsewhere
-    FILE-UNSIGNED-PDF speaks of it.
+    FILE-UNSIGNED-PDF speaks of it. A signature whose certificate may be anybody's does not count.
     """
     document = _with_files(facts)
     if document is None:
@@ -86,10 +86,15 @@ def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
         return
     file = _of_file(signed, 0)
     bears = [one for one in file.signatures if one.outcome is not SignatureOutcome.INVALID]
-    if not bears and not profile.parameters.signature_required:
+    required = profile.parameters.signature_required
+    if not bears and not required:
         return
-    kinds = {one.kind for one in bears}
+    kinds = {one.kind for one in bears if one.valid or one.trusted}
     missing = [kind for kind in _MISSING if kind not in kinds]
+    if missing and not required and {one.kind for one in bears} >= set(_MISSING):
+        # Whose they are nobody can tell yet: SIG-TRUST says why.
+        yield NotJudged(Missing.TRUST, shown(0, document.attachments[0]))
+        return
     if missing:
         found = ", ".join(sorted(kind.value for kind in kinds)) or SignatureOutcome.ABSENT.value
         yield Broken(

@@ -392,6 +392,19 @@ def test_the_shape_of_an_xml_signature_signs_nothing(profile: str) -> None:
     assert _told(_signed(*BOTH, xml=fake), "SIG-INTEGRITY", profile)
 
 
+@pytest.mark.parametrize("profile", _STRICT)
+def test_who_trusts_nobody_takes_no_signature(profile: str) -> None:
+    """Without trust anchors anybody could have signed: refused where signatures are demanded."""
+    unclear = {"outcome": _UNCLEAR, "trusted": None}
+    both = [verdict(Reason.NO_TRUST_ANCHORS, kind=one.kind, **unclear) for one in BOTH]
+    made = _signed(*both)
+    assert [one.severity for one in _told(made, "SIG-TRUST", profile)] == [_REFUSE]
+    assert _told(made, "SIG-BOTH", profile)
+    national = judge(made, load_profile("national"))
+    assert not national.refused
+    assert ("SIG-BOTH", "TRUST") in [(one.rule, one.why.name) for one in national.not_judged]
+
+
 def test_bytes_that_spell_a_signature_do_not_sign_a_pdf() -> None:
     """Whatever else the look into the file found: a PDF's signatures are those verified."""
     made = replace(_signed(), files=(FileFacts("application/pdf", other_signature="CMS"),))
