@@ -160,23 +160,38 @@ class Inspection:
         """What the scanner says of each file of the package at `path`; None without a scanner."""
         if self.scanner is None:
             return None
-        attachments = read.package.attachments if isinstance(read.package, Document) else ()
-        found = []
-        for index, file in enumerate(attachments):
-            found.append(await self._scan_one(self.scanner, path, index, file))
-            if found[-1].verdict is ScanVerdict.UNSCANNED:
-                # The others would only find the scanner away as well.
-                break
+        found: list[ScanFacts] = []
+        try:
+            await self._scan_into(found, self.scanner, path, read)
+        except ScannerUnavailable as error:
+            # The files after this one would only find the scanner away as well.
+            log.warning("scanner.unavailable", error=str(error), consequence="packages wait")
+            found.append(ScanFacts(len(found), ScanVerdict.UNSCANNED))
         return tuple(found)
+
+    async def scan_all(self, path: Path, read: ReadResult) -> tuple[ScanFacts, ...]:
+        """The same for all files; one that cannot be read is not scanned.
+
+        Raises `ScannerUnavailable`, also where there is no scanner.
+        """
+        if self.scanner is None:
+            raise ScannerUnavailable("no scanner is configured")
+        found: list[ScanFacts] = []
+        await self._scan_into(found, self.scanner, path, read)
+        return tuple(found)
+
+    async def _scan_into(
+        self, found: list[ScanFacts], scanner: ClamAv, path: Path, read: ReadResult
+    ) -> None:
+        attachments = read.package.attachments if isinstance(read.package, Document) else ()
+        for index, file in enumerate(attachments):
+            found.append(await self._scan_one(scanner, path, index, file))
 
     async def _scan_one(
         self, scanner: ClamAv, path: Path, index: int, file: Attachment
     ) -> ScanFacts:
         try:
             scanned = await scanner.scan(_content(path, file, self._limits))
-        except ScannerUnavailable as error:
-            log.warning("scanner.unavailable", error=str(error), consequence="packages wait")
-            return ScanFacts(index, ScanVerdict.UNSCANNED)
         except AttachmentUnreadable:
             # The reader found it broken and said so; what cannot be opened is not passed on.
             return ScanFacts(index, ScanVerdict.UNSCANNED)

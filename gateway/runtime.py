@@ -25,7 +25,7 @@ from gateway.hand_over import HandOver, places_of
 from gateway.intakes import Intakes
 from gateway.kinds import KINDS
 from gateway.payload_upkeep import PayloadUpkeep
-from gateway.rescan import rescan_once
+from gateway.rescan import Rescan
 from gateway.services import Services
 from gateway.settings import Role
 from routing.callbacks import Endpoint, PostResult
@@ -173,13 +173,13 @@ class Roles:
 
     async def _rescan(self) -> None:
         """Packages that waited for the scanner go on by themselves when it is back."""
-        stopping = self._services.stopping
+        stopping, rescan = self._services.stopping, Rescan(self._services)
         while not stopping.is_set():
             try:
-                wait = await rescan_once(self._services)
+                wait = await rescan.once()
             except Unavailable:
                 wait = PAUSE
-            except Exception:  # one package that cannot be scanned must not stop the others
+            except Exception:  # a bug in one round must not stop the packages after it
                 log.exception("rescan.bug")
                 wait = PAUSE
             await pause(stopping, max(wait, 0.01))

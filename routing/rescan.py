@@ -31,14 +31,21 @@ BATCH = 200
 ACTOR = "gateway:scanner"
 
 
-async def waiting_packages(database: Database, after: str = "") -> list[PackageRecord]:
-    """Packages with copies that wait for the scanner."""
+async def waiting_packages(
+    database: Database, after: str = "", limit: int = BATCH
+) -> tuple[list[PackageRecord], str | None]:
+    """Packages with copies that wait for the scanner, of the next held deliveries.
 
-    async def read(tx: Transaction) -> list[PackageRecord]:
-        query = DeliveryQuery(states=(TransportState.HELD,), after=after, limit=BATCH)
+    Also after which delivery to go on, None when these were the last: what operators hold for other
+    reasons lies between them, and a package of several copies may come again.
+    """
+
+    async def read(tx: Transaction) -> tuple[list[PackageRecord], str | None]:
+        query = DeliveryQuery(states=(TransportState.HELD,), after=after, limit=limit)
         rows = await tx.search_deliveries(query)
         ids = {row.package_id for row in rows if row.reason == NOT_SCANNED}
-        return list((await tx.get_packages(sorted(ids))).values())
+        packages = await tx.get_packages(sorted(ids))
+        return list(packages.values()), rows[-1].id if len(rows) == limit else None
 
     return await database.read(read)
 
