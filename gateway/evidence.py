@@ -10,7 +10,10 @@ The file is a ZIP::
     story.vi.txt, story.en.txt
 
 `examine` needs nothing but the file. That the certificate is the gateway's, whoever examines it
-must know from elsewhere: its fingerprint is printed, and can be demanded.
+must know from elsewhere: without it everything may fit together and be a stranger's all the same.
+
+Nothing is left out: the export itself is an event, sealed like all others, that says how many
+events each document of the conversation had.
 """
 
 from __future__ import annotations
@@ -18,8 +21,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,78 +31,23 @@ from cryptography import x509
 from envelopes.json_signature import JsonSignature
 from envelopes.json_signature import verify as verify_json
 from envelopes.signature_facts import SignatureOutcome
-from routing.records import Event
 from routing.seals import (
     RECEIPT_KIND,
     SEAL_KIND,
-    canonical,
-    event_text,
     leaf_of,
-    path_to,
     root_from,
 )
 
-FORMAT = "lienthong-evidence/1"
+FORMAT = "lienthong-evidence/2"
+#: Files of before say nothing of what is missing in them.
+FORMATS = ("lienthong-evidence/1", FORMAT)
 MANIFEST_KIND = "lienthong-evidence+jws"
 MANIFEST, EVENTS = "manifest.jws", "events.jsonl"
 BLOCK = 256 * 1024
+#: Events: a package was accepted; a conversation was exported.
+ACCEPTED, EXPORTED = "package.accepted", "document.exported"
 #: A text in the file is larger than this only by mistake or malice.
 LARGEST_TEXT = 256 * 1024 * 1024
-
-
-class EvidenceWriter:
-    """Writes the file; keeps the digest of each part for the manifest."""
-
-    def __init__(self, target: Path) -> None:
-        """Raises OSError when the file cannot be written."""
-        self._zip = zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, allowZip64=True)
-        self.files: dict[str, str] = {}
-
-    def text(self, name: str, content: bytes) -> None:
-        """Add a part that is in memory."""
-        with self.part(name) as write:
-            write(content)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[Callable[[bytes], None]]:
-        """Add a part block by block."""
-        digest = hashlib.sha256()
-        with self._zip.open(name, "w", force_zip64=True) as part:
-
-            def write(block: bytes) -> None:
-                digest.update(block)
-                part.write(block)
-
-            yield write
-        self.files[name] = digest.hexdigest()
-
-    def events(self, events: Iterable[Event], seals: dict[int, int], covered: _Covered) -> None:
-        """Add the events, each with its way to the root of its seal."""
-        lines = []
-        for event in events:
-            text = event_text(event)
-            line: dict[str, Any] = {"event": text.decode()}
-            number = seals.get(event.seq)
-            if number is not None:
-                numbers = [one.seq for one in covered[number]]
-                leaves = [leaf_of(event_text(one)) for one in covered[number]]
-                position = numbers.index(event.seq)
-                path = [one.hex() for one in path_to(leaves, position)]
-                line |= {"seal": number, "position": position, "path": path}
-            lines.append(canonical(line))
-        self.text(EVENTS, b"\n".join(lines) + b"\n")
-
-    def manifest(self, about: dict[str, Any]) -> bytes:
-        """What is to be signed as the manifest."""
-        return canonical({"format": FORMAT, **about, "files": self.files})
-
-    def close(self, signed_manifest: bytes) -> None:
-        """Add the signed manifest and complete the file."""
-        self._zip.writestr(MANIFEST, signed_manifest)
-        self._zip.close()
-
-
-_Covered = dict[int, list[Event]]
 
 
 @dataclass(slots=True)
@@ -109,10 +56,14 @@ class Examination:
 
     #: One line per thing that was proven.
     proven: list[str] = field(default_factory=list)
-    #: One line per thing that is wrong; empty: everything fits together.
+    #: One line per thing that is wrong.
     faults: list[str] = field(default_factory=list)
+    #: One line per thing that the file alone cannot show; empty, and no faults: all is proven.
+    unproven: list[str] = field(default_factory=list)
     #: SHA-256 of the signing certificates (DER), with their subjects.
     certificates: dict[str, str] = field(default_factory=dict)
+    #: Which of them signed each signed part.
+    signers: dict[str, str] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
 
     def expect(self, holds: bool, said: str) -> bool:
@@ -122,12 +73,17 @@ class Examination:
         return holds
 
 
-def examine(path: Path) -> Examination:
-    """Prove a file of evidence, offline. Never raises for what the file holds."""
+def examine(path: Path, certificates: Collection[str] = ()) -> Examination:
+    """Prove a file of evidence, offline. Never raises for what the file holds.
+
+    `certificates`: fingerprints (SHA-256, hex) of the gateway's, known from elsewhere; without them
+    it remains unproven who signed.
+    """
     found = Examination()
     try:
         with zipfile.ZipFile(path) as archive:
             _examine(archive, found)
+            _whose(found, certificates)
     except MemoryError:
         raise
     except Exception as error:
@@ -143,7 +99,7 @@ def _examine(archive: zipfile.ZipFile, found: Examination) -> None:
     if manifest is None:
         return
     found.manifest = manifest
-    found.expect(manifest["format"] == FORMAT, f"unknown format {manifest['format']!r}")
+    found.expect(manifest["format"] in FORMATS, f"unknown format {manifest['format']!r}")
     listed: dict[str, str] = manifest["files"]
     for name in sorted(set(names) - {MANIFEST} - set(listed)):
         found.faults.append(f"{name}: not in the manifest")
@@ -155,6 +111,23 @@ def _examine(archive: zipfile.ZipFile, found: Examination) -> None:
     found.proven.append(f"manifest signed, {len(listed)} parts unaltered")
     _receipts(archive, manifest, found)
     _events(archive, manifest, found)
+
+
+def _whose(found: Examination, certificates: Collection[str]) -> None:
+    """That the gateway signed: every certificate is one of those that were named.
+
+    Where none were named, a manifest by somebody who signed nothing else is a forgery for certain.
+    """
+    if certificates:
+        for who in sorted(set(found.certificates) - set(certificates)):
+            parts = sorted(name for name, signer in found.signers.items() if signer == who)
+            found.faults.append(f"signed by another certificate: {who} ({', '.join(parts[:3])})")
+        found.expect(bool(found.certificates), "nothing is signed")
+        return
+    found.unproven.append("who signed it: compare the fingerprint, or demand it with --certificate")
+    others = {signer for name, signer in found.signers.items() if name != MANIFEST}
+    known = not others or found.signers.get(MANIFEST) in others
+    found.expect(known, "the manifest's certificate signed none of the receipts and seals")
 
 
 def _receipts(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examination) -> None:
@@ -171,14 +144,12 @@ def _receipts(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examina
 
 def _events(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examination) -> None:
     roots: dict[int, tuple[str, int]] = {}
-    accepted = set()
-    count = unsealed = 0
+    events: list[dict[str, Any]] = []
+    unsealed = 0
     for line in _read(archive, EVENTS).splitlines():
         told = json.loads(line)
         event = json.loads(told["event"])
-        count += 1
-        if event["type"] == "package.accepted":
-            accepted.add((event["packageId"], event["data"].get("digest")))
+        events.append(event)
         if "seal" not in told:
             unsealed += 1
             continue
@@ -187,16 +158,54 @@ def _events(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examinati
             name = f"seals/{number}.jws"
             seal = _signed(_read(archive, name), SEAL_KIND, name, found)
             roots[number] = (seal["root"], seal["events"]) if seal else ("", 0)
-        root, events = roots[number]
+        root, count = roots[number]
         path = [bytes.fromhex(one) for one in told["path"]]
-        led = root_from(leaf_of(told["event"].encode()), told["position"], events, path)
+        led = root_from(leaf_of(told["event"].encode()), told["position"], count, path)
         proven = led is not None and led.hex() == root
         found.expect(proven, f"event {event['seq']}: not in seal {number}")
-    for package in manifest["packages"]:
-        known = (package["id"], package["sha256"]) in accepted
-        found.expect(known, f"package {package['id']}: the log does not tell of its acceptance")
     found.expect(unsealed == 0, f"{unsealed} events are not sealed")
-    found.proven.append(f"{count} events are in {len(roots)} signed seals")
+    found.proven.append(f"{len(events)} events are in {len(roots)} signed seals")
+    _accepted(events, manifest, found)
+    if manifest["format"] == FORMAT:
+        _complete(events, manifest, found)
+    else:
+        found.unproven.append("that no event was left out: an earlier version made the file")
+
+
+def _accepted(events: list[dict[str, Any]], manifest: dict[str, Any], found: Examination) -> None:
+    """The packages are those whose acceptance the log tells of."""
+    told = {(e["packageId"], e["data"].get("digest")) for e in events if e["type"] == ACCEPTED}
+    shown = {(package["id"], package["sha256"]) for package in manifest["packages"]}
+    for package, _ in sorted(shown - told):
+        found.faults.append(f"package {package}: the log does not tell of its acceptance")
+    for package, _ in sorted(told - shown):
+        found.faults.append(f"package {package}: the log tells of it, and it is not here")
+
+
+def _complete(events: list[dict[str, Any]], manifest: dict[str, Any], found: Examination) -> None:
+    """No event was left out, and none added: what the sealed event of the export says."""
+    seq = manifest["exportedBy"]
+    export = next((one for one in events if one["seq"] == seq and one["type"] == EXPORTED), None)
+    if export is None:
+        found.faults.append("the event of its export is not here")
+        return
+    counted: dict[str, dict[str, int]] = export["data"]["documents"]
+    pks = {document["pk"] for document in manifest["documents"]}
+    found.expect(pks == set(counted), "the documents are not those that were exported")
+    numbers: dict[str, list[int]] = {pk: [] for pk in counted}
+    for event in events:
+        if event is export:
+            continue
+        if found.expect(event["documentPk"] in numbers, f"event {event['seq']}: does not belong"):
+            numbers[event["documentPk"]].append(event["seq"])
+    for pk, seqs in numbers.items():
+        there = {"events": len(set(seqs)), "lastSeq": max(seqs, default=0)}
+        found.expect(
+            there == counted[pk] and len(seqs) == len(set(seqs)),
+            f"document {pk}: {len(seqs)} events to number {there['lastSeq']} are here; exported "
+            f"were {counted[pk]['events']} to number {counted[pk]['lastSeq']}",
+        )
+    found.proven.append(f"no event is missing up to its export at {export['at']}")
 
 
 def _signed(data: bytes, kind: str, name: str, found: Examination) -> dict[str, Any] | None:
@@ -208,7 +217,8 @@ def _signed(data: bytes, kind: str, name: str, found: Examination) -> dict[str, 
         found.faults.append(f"{name}: the signature does not hold ({why})")
         return None
     certificate = checked.signature.certificate or b""
-    found.certificates[hashlib.sha256(certificate).hexdigest()] = _subject(certificate)
+    found.signers[name] = hashlib.sha256(certificate).hexdigest()
+    found.certificates[found.signers[name]] = _subject(certificate)
     content = json.loads(checked.payload)
     if not isinstance(content, dict):
         raise ValueError(f"{name}: no JSON object")

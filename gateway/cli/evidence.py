@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ import click
 from adapters.database import SealStore
 from adapters.payloads import Payloads
 from gateway import clock
+from gateway.cli.certificates import certificate_option
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import REFUSED, Failure, refuse
 from gateway.cli.output import print_json, say, show
 from gateway.cli.session import Session, open_session
 from gateway.cli.trace import find_story
-from gateway.evidence import MANIFEST_KIND, EvidenceWriter, Examination, examine
+from gateway.evidence import EXPORTED, MANIFEST_KIND, Examination, examine
+from gateway.evidence_writer import EvidenceWriter
 from gateway.observability import Metrics
 from gateway.payload_stores import open_payloads
 from gateway.sealing import Sealer
@@ -29,6 +31,8 @@ from gateway.story import Story
 from routing.ports import PayloadMissing, Transaction
 from routing.records import Attempt, Delivery, DocumentRecord, Event, Link, PackageRecord
 
+#: Exit code of `verify`: nothing is wrong, and not everything is proven.
+UNPROVEN = 5
 #: Documents of one conversation at the most.
 MOST_DOCUMENTS = 200
 
@@ -73,9 +77,10 @@ async def evidence(
             raise Failure(f"{target} exists already; it is not overwritten.")
         signer = await asyncio.to_thread(open_signer, state.settings)
         sealer = Sealer(session.database, signer, state.settings.organ_id)
-        await _note_export(session, pk, story.document_id, operator)
+        gathered = await session.database.read(_gatherer(pk))
+        export = await _note_export(session, gathered, pk, story.document_id, operator)
+        found = replace(gathered, events=[*gathered.events, export])
         await sealer.seal(clock.now(), everything=True)
-        found = await session.database.read(_gatherer(pk))
         payloads = open_payloads(state.settings, Metrics())
         partial = target.with_name(f".{target.name}.part")
         try:
@@ -100,19 +105,35 @@ async def evidence(
     show(str(target))
 
 
-async def _note_export(session: Session, pk: str, document_id: str, operator: str) -> None:
+async def _note_export(
+    session: Session, found: _Conversation, pk: str, document_id: str, operator: str
+) -> Event:
+    """Write down who exported, and how much there was: what is left out of the file shows by it."""
+    counted = {
+        one.pk: [event.seq for event in found.events if event.document_pk == one.pk]
+        for one in found.documents
+    }
     event = Event(
-        type="document.exported",
+        type=EXPORTED,
         at=clock.now(),
         actor=f"operator:{operator}",
         document_pk=pk,
-        data={"documentId": document_id},
+        data={
+            "documentId": document_id,
+            "export": clock.new_id(),
+            "documents": {
+                one: {"events": len(seqs), "lastSeq": max(seqs, default=0)}
+                for one, seqs in counted.items()
+            },
+        },
     )
 
-    async def write(tx: Transaction) -> None:
+    async def write(tx: Transaction) -> Event:
         await tx.append([event])
+        # Its number is given by the database.
+        return next(one for one in await tx.events_of_document(pk) if one.data == event.data)
 
-    await session.database.write(write)
+    return await session.database.write(write)
 
 
 def _gatherer(pk: str) -> Callable[[Transaction], Awaitable[_Conversation]]:
@@ -183,6 +204,7 @@ async def _add_payload(writer: EvidenceWriter, payloads: Payloads, package: Pack
 def _about(session: Session, found: _Conversation) -> dict[str, Any]:
     return {
         "gateway": session.settings.organ_id,
+        "exportedBy": found.events[-1].seq,
         "madeAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "documents": [
             {
@@ -234,37 +256,39 @@ def _about(session: Session, found: _Conversation) -> dict[str, Any]:
 
 @click.command(short_help="Prove a file of evidence, offline.")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--certificate",
-    metavar="SHA256",
-    help="Fingerprint that the gateway's certificate must have (hex; colons are passed over).",
+@certificate_option(
+    "Certificate that the gateway is known to sign with (a file, or its SHA-256); may be repeated."
 )
 @json_option
-def verify(file: Path, certificate: str | None, as_json: bool) -> None:
-    """Prove FILE, made by `lienthong evidence`. Exit code 1 when anything in it does not hold.
+def verify(file: Path, certificates: set[str], as_json: bool) -> None:
+    """Prove FILE, made by `lienthong evidence`. Needs no gateway and no network.
 
-    Needs no gateway and no network. Whose certificate it is, you must know from elsewhere: compare
-    the fingerprint, or demand it with --certificate.
+    Whose certificate it is, you must know from elsewhere: give it with --certificate. Without it
+    the best that can be said is that the file is unaltered since somebody signed it.
+
+    \b
+    Exit codes:
+      0  everything is proven, and the named certificates signed it
+      1  something in it does not hold
+      5  unaltered, but not everything is proven (who signed it)
     """
-    found = examine(file)
-    if certificate is not None:
-        wanted = certificate.replace(":", "").strip().lower()
-        for fingerprint in found.certificates:
-            found.expect(fingerprint == wanted, f"signed by another certificate: {fingerprint}")
-        found.expect(bool(found.certificates), "nothing is signed")
+    found = examine(file, certificates)
     if as_json:
         print_json(_told(found))
     else:
         _print(found)
     if found.faults:
         sys.exit(REFUSED)
+    if found.unproven:
+        sys.exit(UNPROVEN)
 
 
 def _told(found: Examination) -> dict[str, Any]:
     return {
-        "valid": not found.faults,
+        "valid": not found.faults and not found.unproven,
         "proven": found.proven,
         "faults": found.faults,
+        "unproven": found.unproven,
         "certificates": found.certificates,
         "documents": found.manifest.get("documents", []),
     }
@@ -277,6 +301,16 @@ def _print(found: Examination) -> None:
         show(f"OK     {line}")
     for line in found.faults:
         show(f"FAULT  {line}")
+    for line in found.unproven:
+        show(f"NOT PROVEN  {line}")
     for fingerprint, subject in found.certificates.items():
         show(f"signed by {subject}\n          SHA-256 {fingerprint}")
-    show("Everything fits together." if not found.faults else "This evidence does NOT hold.")
+    if found.faults:
+        show("This evidence does NOT hold.")
+    elif found.unproven:
+        show(
+            "Unaltered since it was signed, but who signed it is NOT proven: anybody can make such "
+            "a file. Compare the fingerprint with the gateway's, which you have from elsewhere."
+        )
+    else:
+        show("Everything fits together.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
 import json
 import shutil
@@ -10,13 +12,19 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from adapters.signing import Signer
 from envelopes.json_signature import verify as verify_json
 from envelopes.signature_facts import SignatureOutcome
 from envelopes.xml_signature import check_file
-from gateway.evidence import examine
+from gateway.cli.evidence import UNPROVEN
+from gateway.evidence import MANIFEST_KIND, examine
+from gateway.settings import Settings
+from gateway.signing_key import open_signer
+from routing.seals import RECEIPT_KIND, SEAL_KIND, canonical
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
 from tests.support import packages
 from tests.support.pki import pki
@@ -97,8 +105,9 @@ def test_a_whole_conversation_proves_itself_offline(office: Ministry, tmp_path: 
     )
     assert told["documents"] == 2 and told["packages"] >= 4
     done = verify(file)
-    assert done.returncode == 0, done.stdout
-    assert "Everything fits together." in done.stdout and document_id in done.stdout
+    assert done.returncode == UNPROVEN, done.stdout
+    assert "who signed it is NOT proven" in done.stdout and document_id in done.stdout
+    assert "Everything fits together." not in done.stdout
     with zipfile.ZipFile(file) as archive:
         events = archive.read("events.jsonl").decode()
         story = archive.read("story.vi.txt").decode()
@@ -106,18 +115,82 @@ def test_a_whole_conversation_proves_itself_offline(office: Ministry, tmp_path: 
     assert document_id in story
     fingerprint = json.loads(verify(file, "--json").stdout)["certificates"]
     (known,) = fingerprint
-    assert verify(file, "--certificate", known.upper()).returncode == 0
+    done = verify(file, "--certificate", "11" * 32, "--certificate", known.upper())
+    assert done.returncode == 0 and "Everything fits together." in done.stdout, done
     assert verify(file, "--certificate", "00" * 32).returncode == 1
     with pytest.raises(AssertionError, match="exists already"):
         office.site.command("evidence", document_id, "-o", str(file))
 
 
-def _without(name_part: str) -> Callable[[str, bytes], bytes | None]:
-    return lambda name, data: None if name_part in name else data
+Parts = dict[str, bytes]
+Forge = Callable[[Parts, dict[str, Any]], None]
 
 
-def _changed(name_part: str, old: bytes, new: bytes) -> Callable[[str, bytes], bytes | None]:
-    return lambda name, data: data.replace(old, new) if name_part in name else data
+def _without(name_part: str) -> Forge:
+    def forge(parts: Parts, _manifest: dict[str, Any]) -> None:
+        for name in [name for name in parts if name_part in name]:
+            del parts[name]
+
+    return forge
+
+
+def _changed(name_part: str, old: bytes, new: bytes) -> Forge:
+    def forge(parts: Parts, _manifest: dict[str, Any]) -> None:
+        for name in [name for name in parts if name_part in name]:
+            parts[name] = parts[name].replace(old, new)
+
+    return forge
+
+
+def _events(keep: Callable[[dict[str, Any]], bool]) -> Forge:
+    """Leave events out, as if they had never been there."""
+
+    def forge(parts: Parts, _manifest: dict[str, Any]) -> None:
+        lines = parts["events.jsonl"].splitlines()
+        kept = [line for line in lines if keep(json.loads(json.loads(line)["event"]))]
+        assert len(kept) < len(lines)
+        parts["events.jsonl"] = b"\n".join(kept) + b"\n"
+
+    return forge
+
+
+def _package_less(parts: Parts, manifest: dict[str, Any]) -> None:
+    manifest["packages"].pop()
+
+
+def _document_less(_parts: Parts, manifest: dict[str, Any]) -> None:
+    manifest["documents"].pop()
+
+
+def _another_export(_parts: Parts, manifest: dict[str, Any]) -> None:
+    manifest["exportedBy"] -= 1
+
+
+def forged(exported: Path, target: Path, forge: Forge, signer: Signer, *, all_of_it: bool) -> Path:
+    """The file after a forgery, with a manifest that fits and is signed with this key again.
+
+    `all_of_it`: receipts and seals are signed with it as well.
+    """
+    with zipfile.ZipFile(exported) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(_payload(parts.pop("manifest.jws")))
+    forge(parts, manifest)
+    for name in parts if all_of_it else ():
+        for folder, kind in (("receipts/", RECEIPT_KIND), ("seals/", SEAL_KIND)):
+            if name.startswith(folder):
+                parts[name] = asyncio.run(signer.sign_json(_payload(parts[name]), kind))
+    manifest["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
+    parts["manifest.jws"] = asyncio.run(signer.sign_json(canonical(manifest), MANIFEST_KIND))
+    with zipfile.ZipFile(target, "w") as after:
+        for name, data in parts.items():
+            after.writestr(name, data)
+    return target
+
+
+def _payload(signed: bytes) -> bytes:
+    payload = verify_json(signed).payload
+    assert payload is not None
+    return payload
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +198,16 @@ def exported(office: Ministry, tmp_path_factory: pytest.TempPathFactory) -> Path
     """One good file of evidence."""
     file = tmp_path_factory.mktemp("exported") / "evidence.zip"
     office.site.command("evidence", conversation(office), "-o", str(file))
+    found = examine(file)
+    assert found.faults == [] and len(found.unproven) == 1, found
+    assert examine(file, found.certificates).unproven == []
     return file
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+    """Somebody who can sign, but not with the gateway's key."""
+    return open_signer(Settings(data_dir=tmp_path_factory.mktemp("stranger")))
 
 
 @pytest.mark.parametrize(
@@ -143,17 +225,61 @@ def exported(office: Ministry, tmp_path_factory: pytest.TempPathFactory) -> Path
     ids=["package", "seal", "receipt", "manifest", "bytes", "event", "story", "signature"],
 )
 def test_nothing_can_be_taken_out_or_altered(
-    exported: Path, tmp_path: Path, forge: Callable[[str, bytes], bytes | None]
+    exported: Path, tmp_path: Path, stranger: Signer, forge: Forge
 ) -> None:
-    """Each forgery is found and named."""
-    forged = tmp_path / "forged.zip"
-    with zipfile.ZipFile(exported) as before, zipfile.ZipFile(forged, "w") as after:
-        for name in before.namelist():
-            content = forge(name, before.read(name))
-            if content is not None:
-                after.writestr(name, content)
-    assert examine(exported).faults == []
-    assert examine(forged).faults
+    """Each forgery is found: as it is, and with a manifest that a stranger signed again."""
+    with zipfile.ZipFile(exported) as before:
+        parts = {name: before.read(name) for name in before.namelist()}
+    forge(parts, {})
+    plain = tmp_path / "plain.zip"
+    with zipfile.ZipFile(plain, "w") as after:
+        for name, content in parts.items():
+            after.writestr(name, content)
+    assert examine(plain).faults
+    again = forged(exported, tmp_path / "again.zip", forge, stranger, all_of_it=False)
+    assert examine(again).faults
+
+
+LEFT_OUT = {
+    "fetched": _events(lambda event: event["type"] != "delivery.fetched"),
+    "newest": _events(lambda event: not event["type"].startswith("report.")),
+    "export": _events(lambda event: event["type"] != "document.exported"),
+    "document": _document_less,
+    "package": _package_less,
+    "other-export": _another_export,
+}
+
+
+@pytest.mark.parametrize("what", LEFT_OUT)
+def test_what_was_left_out_shows_whoever_signed(
+    office: Ministry, exported: Path, tmp_path: Path, stranger: Signer, what: str
+) -> None:
+    """The log under the seals tells of it, even where the gateway's own key signed the rest."""
+    own = open_signer(Settings(data_dir=office.site.data))
+    for number, (signer, all_of_it) in enumerate([(own, False), (stranger, True)]):
+        target = tmp_path / f"{number}.zip"
+        forged(exported, target, LEFT_OUT[what], signer, all_of_it=all_of_it)
+        assert examine(target).faults, (what, number)
+
+
+def test_a_strangers_signature_proves_nothing(
+    exported: Path, tmp_path: Path, stranger: Signer
+) -> None:
+    """Who signs everything again has a file that fits together, but never one that is proven."""
+
+    def nothing(_parts: Parts, _manifest: dict[str, Any]) -> None:
+        """As it was."""
+
+    manifest = forged(exported, tmp_path / "manifest.zip", nothing, stranger, all_of_it=False)
+    assert [line for line in examine(manifest).faults if "manifest's certificate" in line]
+    own = json.loads(verify(exported, "--json").stdout)["certificates"]
+    assert verify(manifest, *(f"--certificate={one}" for one in own)).returncode == 1
+    whole = forged(exported, tmp_path / "whole.zip", nothing, stranger, all_of_it=True)
+    done = verify(whole)
+    assert done.returncode == UNPROVEN and "NOT proven" in done.stdout, done
+    assert "Everything fits together." not in done.stdout
+    done = verify(whole, *(f"--certificate={one}" for one in own))
+    assert done.returncode == 1 and "another certificate" in done.stdout, done
 
 
 def test_what_is_no_evidence_is_said_so(tmp_path: Path) -> None:
