@@ -42,9 +42,9 @@ class PartnerLists:
         return await self._database.read(read)
 
     async def sent(
-        self, connection_id: str, kind: str, some_id: str | None, limit: int
+        self, connection_id: str, kind: str | None, some_id: str | None, limit: int
     ) -> list[InboxItem]:
-        """Copies of what the connection sent, the newest package first.
+        """Copies of what the connection sent of a kind, or of any, the newest package first.
 
         With the id of a package: all of that package; with that of a delivery: this one.
         """
@@ -53,10 +53,12 @@ class PartnerLists:
             .join(packages, _p.id == _d.package_id)
             .where(_p.connection_id == connection_id)
         )
+        if kind is not None:
+            query = query.where(_p.kind == kind)
         if some_id is not None:
             query = query.where(or_(_d.package_id == some_id, _d.id == some_id)).order_by(_d.id)
         else:
-            query = query.where(_p.kind == kind).order_by(_p.id.desc(), _d.id).limit(limit)
+            query = query.order_by(_p.id.desc(), _d.id).limit(limit)
 
         async def read(tx: Transaction) -> list[InboxItem]:
             found = [rows.delivery_of(row) for row in (await sql_of(tx).execute(query)).mappings()]

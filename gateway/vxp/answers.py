@@ -20,7 +20,7 @@ from gateway.rest.problems import Problem
 from gateway.services import Services
 from routing.change_requests import ChangeState
 from routing.ports import PayloadMissing, PayloadsUnavailable
-from routing.records import DOCUMENT, Delivery, PackageRecord
+from routing.records import DOCUMENT, STATUS, Delivery, PackageRecord
 from routing.states import TransportState
 
 log = structlog.get_logger(__name__)
@@ -144,8 +144,10 @@ def business_of(row: Delivery) -> tuple[str, str]:
 
 
 def received_item(row: Delivery, package: PackageRecord) -> dict[str, str]:
-    """One line of the received list."""
+    """One line of the received list; warnings about a report stand beside its status."""
     status, words = transport_of(row)
+    warnings = package.findings if package.kind == STATUS else ()
+    words = " ".join([words, *(f"({_with_rule(finding)})" for finding in warnings)])
     return {
         "docId": row.id,
         "serviceType": "eDoc",

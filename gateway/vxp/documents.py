@@ -21,6 +21,7 @@ from gateway.vxp import answers
 from gateway.vxp.call import Call, json_object, no_such_document, refused
 from gateway.vxp.hashed_body import HashedBody, WrongHash
 from gateway.vxp.headers import shown
+from routing.ids import is_id
 from routing.ports import InboxItem, Transaction
 from routing.pull import Fetched, NotPossible, NotYours, confirm, fetch
 from routing.pull_notes import Said, note
@@ -147,13 +148,19 @@ async def received_list(call: Call) -> web.StreamResponse:
 async def sent_list(call: Call) -> web.StreamResponse:
     """`getSentEdocList`: a line for each recipient's copy.
 
-    `docId` narrows it to one package (what `sendEdoc` answered) or one copy (`receiverDocId`).
+    `docId` narrows it to one package (what `sendEdoc` answered) or one copy (`receiverDocId`), of
+    whichever kind where `messagetype` is not said. What is not the caller's, or no id at all, has
+    no lines.
     """
     await call.small_body()
-    some_id = call.doc_id() if call.caller.signed("docId") else None
-    items: list[InboxItem] = await PartnerLists(call.services.database).sent(
-        call.connection.id, call.kind(), some_id, call.caller.options.list_limit
-    )
+    some_id = call.caller.signed("docId").lower() or None
+    any_kind = some_id is not None and not call.caller.parameters.harmless("messagetype").strip()
+    kind = None if any_kind else call.kind()
+    items: list[InboxItem] = []
+    if some_id is None or is_id(some_id):
+        items = await PartnerLists(call.services.database).sent(
+            call.connection.id, kind, some_id, call.caller.options.list_limit
+        )
     return answers.good(data=[answers.sent_item(one.delivery, one.package) for one in items])
 
 

@@ -160,9 +160,13 @@ def parameters_of(claim: Claim) -> Parameters | Distrusted:
         members[name] = value
     for name in dict.fromkeys((*claim.signed_names, *members)):
         sent = claim.values.get(name, claim.plain.get(name))
+        if name in members and members[name] is None and not sent:
+            # A toolkit that writes members it has no value for: signed as not sent.
+            continue
         if name not in members or sent is None or not _same(members[name], sent):
             return _distrusted(Distrust.TAMPERED, "XroadVnpt-" + name)
-    return Parameters(claim.system_id, claim.values, frozenset(members))
+    signed_names = frozenset(name for name, value in members.items() if value is not None)
+    return Parameters(claim.system_id, claim.values, signed_names)
 
 
 class _Members:

@@ -124,6 +124,34 @@ def test_reports_travel_as_status_packages(town: Town) -> None:
     assert PULLED in {line["toCode"] for line in sent}
 
 
+def test_a_docid_of_the_sent_list(town: Town) -> None:
+    """A status package is no line of the documents; what is no id has no lines, and no fault."""
+    document_id = new_id(PULLED)
+    town.pulled.submit(packages.document(PULLED, (PROVINCE,), document_id))
+    report = town.province.send(packages.status(PROVINCE, PULLED, document_id, "01"), kind="status")
+    assert town.province.sent("edoc", report) == []
+    assert [line["senderDocId"] for line in town.province.sent("status", report)] == [report]
+    told = town.province.call("getSentEdocList", content_type=None, docId=report)
+    assert [line["senderDocId"] for line in told["data"]] == [report]
+    for wrong in ("1", "x" * 36, "000.00.00.H41,2026/11/02,1/CV"):
+        assert town.province.sent("edoc", wrong) == []
+
+
+def test_a_report_by_who_was_no_recipient_says_so_in_the_list(town: Town) -> None:
+    """Its line in the issuer's list has the warning; what the reporter hears tells it nothing."""
+    document_id = new_id()
+    town.ministry.send(packages.document(MINISTRY, (PULLED,), document_id))
+    report = town.province.send(
+        packages.status(PROVINCE, MINISTRY, document_id, "03"), kind="status"
+    )
+    (line,) = town.province.sent("status", report)
+    item = town.listed(town.ministry, line["receiverDocId"], "status")
+    assert "[STATUS-FOREIGN-DOCUMENT]" in item["status_desc"]
+    assert "STATUS" not in line["sendStatusDesc"]
+    town.ministry.get(item["docId"])
+    town.ministry.update(item["docId"], "done")
+
+
 def test_documents_and_reports_are_counted_apart(town: Town) -> None:
     """The two counts are the lengths of the two lists."""
     _, document = town.send()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 from hypothesis import given
@@ -131,6 +133,23 @@ def test_signed_texts_that_say_nothing(text: str) -> None:
     """No JSON object, members twice, values that are no text: refused, and nothing breaks."""
     headers = {**CLIENT.headers({"a": "1"}), "XroadVnpt-sign-header": text}
     assert isinstance(parameters_of(claim(headers)), Distrusted)
+
+
+def test_a_parameter_signed_as_null_was_not_sent() -> None:
+    """Gson with serializeNulls: "XroadVnpt-to":null without the header, or with an empty one."""
+    for sent, believed in ((None, True), ("", True), ('["H53"]', False)):
+        headers = CLIENT.headers({"docId": "1"})
+        members = {**json.loads(headers["XroadVnpt-sign-header"]), "XroadVnpt-to": None}
+        text = json.dumps(members, separators=(",", ":"), ensure_ascii=False)
+        mac = hmac.new(CLIENT.secret.encode(), text.encode(), sha256).hexdigest()
+        headers |= {"XroadVnpt-sign-header": text, "XroadVnpt-hash-header": mac}
+        headers["XroadVnpt-sign-header-key"] += ";to"
+        found = judged(headers if sent is None else {**headers, "XroadVnpt-to": sent})
+        assert isinstance(found, Parameters) is believed, found
+        if isinstance(found, Parameters):
+            assert (found.trusted("to"), found.trusted("docId")) == ("", "1")
+        else:
+            assert found.why is Distrust.TAMPERED
 
 
 def test_other_headers_may_be_signed_too() -> None:

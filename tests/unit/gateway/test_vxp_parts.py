@@ -132,18 +132,19 @@ FACTS = Facts(DIRECTORY, TODAY, {"H41.13": "nv@example.vn"}, {"H41.13": NOW}, "T
 
 
 def test_every_list_names_an_agency_as_its_readers_do() -> None:
-    """The first code with the old one beside it; the new one with code102; both never invented."""
+    """The old code where there is one; the new ones alone with code102; both never invented."""
     plain = {item["name"]: item for item in agency_items(FACTS)}
     assert set(plain) == {"UBND tỉnh", "Sở Nội vụ", "Phòng cũ"}
-    assert plain["Sở Nội vụ"]["code"] == "H41.13"
+    assert plain["Sở Nội vụ"]["code"] == "000.01.13.H41"
     assert plain["Sở Nội vụ"]["oldCode"] == "000.01.13.H41"
     assert plain["Sở Nội vụ"]["mail"] == "nv@example.vn"
-    assert "oldCode" not in plain["UBND tỉnh"] and plain["UBND tỉnh"]["pid"] == ""
+    assert plain["UBND tỉnh"]["oldCode"] == plain["UBND tỉnh"]["code"] == "000.00.00.H41"
+    assert plain["UBND tỉnh"]["pid"] == ""
     assert plain["Sở Nội vụ"]["pid"] == plain["UBND tỉnh"]["id"]
     new = {item["name"]: item for item in qd20_items(FACTS)}
     assert (new["UBND tỉnh"]["code"], new["UBND tỉnh"]["code102"]) == ("H41", "000.00.00.H41")
     assert (new["Sở Nội vụ"]["code"], new["Sở Nội vụ"]["code102"]) == ("H41.13", "000.01.13.H41")
-    assert new["Phòng cũ"]["code"] == new["Phòng cũ"]["code102"] == "000.02.13.H41"
+    assert "Phòng cũ" not in new
     units = {item["name"]: item for item in unit_items(FACTS)}
     assert [units[name]["deleted"] for name in ("Sở Nội vụ", "Đã đóng")] == [False, True]
     assert units["Sở Nội vụ"]["version"] == int(NOW.timestamp())
