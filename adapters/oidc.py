@@ -129,13 +129,13 @@ class OidcVerifier:
                 leeway=SKEW,
                 options={"require": ["iss", "aud", "exp", "sub"]},
             )
+            # The library takes an `exp` that is a text with a number for one; this raises.
+            too_long = claims["exp"] > time.time() + self._longest + SKEW
         except jwt.InvalidTokenError as error:
             return NotBelieved(type(error).__name__)
         except (TypeError, ValueError, OverflowError, RecursionError):
             return NotBelieved("claims of a wrong kind")
-        if claims["exp"] > time.time() + self._longest + SKEW:
-            return NotBelieved("it lives longer than oidc_longest_hours")
-        return claims
+        return NotBelieved("it lives longer than oidc_longest_hours") if too_long else claims
 
     # --- keys -------------------------------------------------------------------------------------
 
