@@ -62,6 +62,7 @@ class TlsFiles:
         return tuple(path for path in given if path is not None)
 
 
+_State = tuple[tuple[int, int, int], ...]
 #: Told after a look at changed files: None when they are in use now, else why not.
 Told = Callable[[TlsProblem | None], None]
 
@@ -73,11 +74,10 @@ class ServerTls:
         """Raises `TlsProblem`."""
         self._files = files
         self._told = told
-        self._seen = _state(files)
-        self._newest = _context(files)
+        self._seen: _State | str = _state(files)
         self._looked = time.monotonic()
         #: Stays the same; what it answers with is always the newest.
-        self.context = _context(files)
+        self.context = self._newest = _context(files)
         self.context.sni_callback = self._choose
 
     def _choose(
@@ -94,18 +94,30 @@ class ServerTls:
             return
         self._looked = now
         try:
-            seen = _state(self._files)
-            if seen == self._seen:
+            if not self._changed():
                 return
-            self._seen = seen
             self._newest = _context(self._files)
         except TlsProblem as problem:
             self._told(problem)
         else:
             self._told(None)
 
+    def _changed(self) -> bool:
+        """Whether the files are not what they were at the last look.
 
-def _state(files: TlsFiles) -> tuple[tuple[int, int, int], ...]:
+        Raises `TlsProblem` the first time that one is missing.
+        """
+        before = self._seen
+        try:
+            self._seen = _state(self._files)
+        except TlsProblem as problem:
+            self._seen = str(problem)
+            if self._seen != before:
+                raise
+        return self._seen != before
+
+
+def _state(files: TlsFiles) -> _State:
     """Changes when any of the files does."""
     try:
         stats = [path.stat() for path in files.all]
