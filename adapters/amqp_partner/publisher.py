@@ -52,6 +52,7 @@ class Publisher:
         self.link = link
         self._channel: AbstractChannel | None = None
         self._opening = asyncio.Lock()
+        self._closed = False
 
     async def publish(
         self, message: Message, exchange: str, routing_key: str, timeout: float
@@ -95,6 +96,9 @@ class Publisher:
 
     async def _ready(self) -> AbstractChannel:
         async with self._opening:
+            if self._closed:
+                # Else the link would be taken up again, and nobody would end it.
+                raise ConnectionResetError("this publisher was closed")
             if self._channel is None or self._channel.is_closed:
                 self.link.start()
                 await self.link.wait_up(CALL_TIMEOUT)
@@ -102,7 +106,8 @@ class Publisher:
             return self._channel
 
     async def close(self) -> None:
-        """Disconnect; publishes that still wait end as unknown."""
+        """Disconnect for good; publishes that still wait end as unknown."""
+        self._closed = True
         await self.link.close()
 
 

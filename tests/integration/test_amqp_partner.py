@@ -15,7 +15,16 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.message import IncomingMessage
 
 from adapters.amqp_link import Link
-from adapters.amqp_partner import Consumer, Hold, Names, Poison, Published, Publisher, wire
+from adapters.amqp_partner import (
+    Consumer,
+    Hold,
+    Names,
+    PartnerLinks,
+    Poison,
+    Published,
+    Publisher,
+    wire,
+)
 from adapters.amqp_partner import consumer as consumer_module
 from adapters.rabbitmq_admin import AdminProblem, RabbitMqAdmin
 from routing.ports import DatabaseUnavailable
@@ -357,6 +366,21 @@ async def test_preparing_again_changes_nothing_and_never_the_password(ground: Gr
         virtualhost=ground.vhost,
     ) as link:
         assert not link.is_closed, host
+
+
+async def test_a_link_that_nobody_needs_any_more_is_left(ground: Ground) -> None:
+    """Whoever still holds its publisher does not take it up again; another may begin anew."""
+    links = PartnerLinks()
+    first = await links.publisher("gone", ground.url)
+    assert (await first.publish(message(), "", ground.names.inbox, 5)).outcome.value == "confirmed"
+    await links.drop("gone")
+    late = await first.publish(message(), "", ground.names.inbox, 5)
+    assert late.outcome is Published.NOT_SENT
+    assert (first.link.up, first.link.trouble) == (False, "closed")
+    await links.drop("gone")
+    second = await links.publisher("gone", ground.url)
+    assert (await second.publish(message(), "", ground.names.inbox, 5)).outcome.value == "confirmed"
+    await links.close()
 
 
 async def test_what_is_wrong_with_the_management_api_is_said_plainly(ground: Ground) -> None:
