@@ -67,8 +67,10 @@ class Demonstration(ABC):
     async def _run(self) -> None:
         running = asyncio.current_task()
         if running is not None:
-            # A plain kill must not leave a service behind.
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+            # A plain kill must not leave a service behind. Ctrl-C is asked for by name as well: in
+            # what a script starts in the background it is ignored otherwise.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         with tempfile.TemporaryDirectory(prefix=self.prefix) as name:
             await self._play(Path(name))
         click.echo(self.done)
@@ -166,9 +168,14 @@ async def _end(child: asyncio.subprocess.Process) -> None:
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await child.wait()
-    except (TimeoutError, asyncio.CancelledError):
+    except TimeoutError:
         child.kill()
         await child.wait()
+    except asyncio.CancelledError:
+        # Told to stop while it ends: at once then, and the demonstration was not done.
+        child.kill()
+        await child.wait()
+        raise
 
 
 async def until_ready(probe: GatewayClient, folder: Path) -> None:

@@ -278,11 +278,14 @@ def test_the_demonstration_shows_the_whole_road_in_time(shell: Shell, tmp_path: 
 def test_a_demonstration_that_is_stopped_leaves_nothing_running(
     shell: Shell, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Ctrl-C or kill in the middle: the service ends, the folder goes."""
+    """Ctrl-C or kill in the middle: the service ends, the folder goes.
+
+    Also where it was started as scripts start what they leave in the background: SIGINT ignored.
+    """
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     demo = subprocess.Popen(
-        [*COMMAND, "demo"],
+        ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *COMMAND, "demo"],
         cwd=ROOT,
         env={**shell.environment, "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
