@@ -281,10 +281,7 @@ class Deliver:
 
     async def _out_of_turn(self, tx: Transaction, row: Delivery, now: datetime) -> bool:
         """Whether an earlier version has to go first; then this one's doorbell is put off."""
-        if row.version <= 1 or row.document_pk is None:
-            return False
-        others = await tx.deliveries_of_document(row.document_pk, row.recipient, lock=True)
-        if not any(o.version < row.version and o.state in STILL_BEFORE for o in others):
+        if not await earlier_first(tx, row, lock=True):
             return False
         await tx.apply([put_off(row, now + TURN, now, "earlier-version-first")])
         return True
@@ -378,6 +375,14 @@ class Deliver:
                 row, Happening.EXHAUSTED, actor=actor, now=now, data=data, reason=reason, **free
             )
         return [step] if isinstance(step, Change) else []
+
+
+async def earlier_first(tx: Transaction, row: Delivery, *, lock: bool = False) -> bool:
+    """Whether an earlier version of the document is still on its way to this recipient."""
+    if row.version <= 1 or row.document_pk is None:
+        return False
+    others = await tx.deliveries_of_document(row.document_pk, row.recipient, lock=lock)
+    return any(other.version < row.version and other.state in STILL_BEFORE for other in others)
 
 
 def put_off(row: Delivery, at: datetime, now: datetime, why: str) -> Change:

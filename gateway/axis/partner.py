@@ -21,7 +21,7 @@ from gateway.axis.events import append
 from gateway.axis.items import EDOC, STATUS, codes_of, time_of
 from gateway.axis.options import AxisOptions, NoSecret, axis_client, axis_options
 from gateway.axis.verdict import verdict
-from routing.deliver import AttemptOutcome, AttemptResult
+from routing.deliver import AttemptOutcome, AttemptResult, earlier_first
 from routing.ports import PayloadMissing, Transaction, Unavailable
 from routing.records import DOCUMENT, Change, Delivery, PackageRecord, change
 from routing.records import STATUS as STATUS_PACKAGE
@@ -140,16 +140,18 @@ class AxisPartner:
         if options.send_to == "one":
             return (mine,)
 
-        async def read(tx: Transaction) -> list[Delivery]:
-            return await tx.deliveries_of_package(delivery.package_id)
+        async def read(tx: Transaction) -> list[str]:
+            rows = await tx.deliveries_of_package(delivery.package_id)
+            return [
+                row.recipient_organ_id
+                for row in rows
+                if row.connection_id == connection.id
+                and row.state in _SPOKEN_FOR
+                # Its own attempt would wait for an earlier version: nobody else's takes it along.
+                and not (row.state in _WAITING and await earlier_first(tx, row))
+            ]
 
-        rows = await self._services.database.read(read)
-        named = (
-            row.recipient_organ_id
-            for row in rows
-            if row.connection_id == connection.id and row.state in _SPOKEN_FOR
-        )
-        found = tuple(dict.fromkeys(named))
+        found = tuple(dict.fromkeys(await self._services.database.read(read)))
         return found if mine in found else (*found, mine)
 
     async def _send(
