@@ -8,8 +8,7 @@ changes after it, trust without revocation, times that only the signer claims.
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -18,7 +17,6 @@ from asn1crypto.crl import CertificateList
 from asn1crypto.ocsp import OCSPResponse
 from pyhanko.pdf_utils.decode_limits import DecodePurpose
 from pyhanko.pdf_utils.reader import PdfFileReader
-from pyhanko.sign.diff_analysis import ModificationLevel
 from pyhanko.sign.general import find_cms_attribute_iter
 from pyhanko.sign.validation import (
     DocumentSecurityStore,
@@ -34,12 +32,12 @@ from pyhanko.sign.validation.generic_cms import (
     message_imprint_checker,
     validate_tst_signed_data,
 )
-from pyhanko.sign.validation.status import PdfSignatureStatus, SignatureCoverageLevel
+from pyhanko.sign.validation.status import PdfSignatureStatus
 
+from adapters.signatures.pdf_coverage import Draft, check_coverage
 from adapters.signatures.signer import with_signer
 from adapters.trust.judge import Evidence, Judge, Purpose
 from envelopes.signature_facts import (
-    Coverage,
     Reason,
     SignatureOutcome,
     SignatureVerdict,
@@ -53,7 +51,6 @@ _WEAK_HASHES = frozenset({"sha1"})
 _MECHANISMS = frozenset({"rsassa_pkcs1v15", "rsassa_pss", "ecdsa"})
 #: A time stamp may be this much ahead of our clock.
 _AHEAD = timedelta(minutes=5)
-_CLEAN_END = re.compile(rb"startxref\s+\d+\s+%%EOF\s*\Z")
 #: Signatures of one file; more are not looked at.
 MAX_SIGNATURES = 50
 #: What a PDF with a signature, or one that hides something, names in the clear.
@@ -70,20 +67,6 @@ class PdfCheck:
     detail: str = ""
     signatures: tuple[SignatureVerdict, ...] = ()
     pages: int | None = None
-
-
-@dataclass(slots=True)
-class _Draft:
-    """A verdict in the making."""
-
-    reasons: list[Reason] = field(default_factory=list)
-    details: list[str] = field(default_factory=list)
-
-    def note(self, reason: Reason, detail: str = "") -> None:
-        if reason not in self.reasons:
-            self.reasons.append(reason)
-        if detail:
-            self.details.append(detail)
 
 
 async def check_pdf(file: BinaryIO, judge: Judge, at: datetime) -> PdfCheck:
@@ -166,7 +149,7 @@ async def _signature(
     last: bool,
     file: BinaryIO,
 ) -> SignatureVerdict:
-    draft = _Draft()
+    draft = Draft()
     certificate = signature.signer_cert
     evidence = _with_own(signature, evidence)
     time = await _signature_time(signature, judge, known, evidence, draft)
@@ -176,7 +159,7 @@ async def _signature(
     )
     _check_algorithms(signature.signer_info, judge, draft)
     _check_integrity(status, draft)
-    coverage = _check_coverage(signature, status, draft, last=last, file=file)
+    coverage = check_coverage(signature, status, draft, last=last, file=file)
     judgement = await judge.judge(
         certificate,
         time.at,
@@ -203,7 +186,7 @@ async def _signature(
     return with_signer(verdict, certificate.dump(), judge)
 
 
-def _check_algorithms(signer_info: cms.SignerInfo, judge: Judge, draft: _Draft) -> None:
+def _check_algorithms(signer_info: cms.SignerInfo, judge: Judge, draft: Draft) -> None:
     names = {signer_info["digest_algorithm"]["algorithm"].native}
     algorithm = signer_info["signature_algorithm"]
     # Where the mechanism names no digest of its own, the digest algorithm counts.
@@ -220,54 +203,11 @@ def _algorithm(signer_info: cms.SignerInfo) -> str:
     return f"{kind}-{signer_info['digest_algorithm']['algorithm'].native}"
 
 
-def _check_integrity(status: PdfSignatureStatus, draft: _Draft) -> None:
+def _check_integrity(status: PdfSignatureStatus, draft: Draft) -> None:
     if not (status.intact and status.valid):
         draft.note(Reason.CHANGED, "digest or signature value do not fit")
     if not status.seed_value_ok:
         draft.note(Reason.FORBIDDEN_FORM, "against the constraints of the signature field")
-
-
-def _check_coverage(
-    signature: EmbeddedPdfSignature, status: Any, draft: _Draft, *, last: bool, file: BinaryIO
-) -> Coverage:
-    """What the signature speaks for; whatever it leaves out must be signed by a later one."""
-    if status.coverage < SignatureCoverageLevel.ENTIRE_REVISION:
-        draft.note(Reason.NOT_WHOLE, f"covers {status.coverage.name}")
-        return Coverage.PARTIAL
-    if status.coverage is SignatureCoverageLevel.ENTIRE_FILE:
-        return Coverage.WHOLE
-    level = status.modification_level
-    if level is None or level is ModificationLevel.OTHER or not status.docmdp_ok:
-        draft.note(Reason.CHANGED_LATER, "changed after signing")
-        return Coverage.PARTIAL
-    if not last:
-        return Coverage.REVISION
-    store_only = level is ModificationLevel.LTA_UPDATES and _same_fields(signature)
-    if store_only and _ends_cleanly(file):
-        # Certificates, lists and answers were added for the years to come: PAdES B-LT.
-        return Coverage.REVISION
-    added = level is ModificationLevel.NONE or store_only
-    draft.note(
-        Reason.APPENDED if added else Reason.CHANGED_LATER,
-        f"something after the last signature ({level.name})",
-    )
-    return Coverage.PARTIAL
-
-
-def _same_fields(signature: EmbeddedPdfSignature) -> bool:
-    """Whether the form has the fields it had when signed: pyHanko lets empty ones be added."""
-    reader = signature.reader
-    counts = [
-        len(root["/AcroForm"]["/Fields"])
-        for root in (reader.get_historical_root(signature.signed_revision), reader.root)
-    ]
-    return counts[0] == counts[1]
-
-
-def _ends_cleanly(file: BinaryIO) -> bool:
-    file.seek(0, 2)
-    file.seek(max(file.tell() - 1024, 0))
-    return _CLEAN_END.search(file.read()) is not None
 
 
 # Time
@@ -278,7 +218,7 @@ async def _signature_time(
     judge: Judge,
     known: _Known,
     evidence: Evidence,
-    draft: _Draft,
+    draft: Draft,
 ) -> _Known:
     """The time of a good time stamp inside the signature; else what is known already."""
     check_imprint = message_imprint_checker(signature.signer_info)
@@ -322,12 +262,12 @@ async def _document_timestamp(
     last: bool,
     file: BinaryIO,
 ) -> tuple[SignatureVerdict | None, _Known]:
-    draft = _Draft()
+    draft = Draft()
     context = judge.context(known.at, evidence)
     status = await async_validate_pdf_timestamp(signature, validation_context=context)
     if not (status.intact and status.valid):
         draft.note(Reason.TIMESTAMP_INVALID, "the document time stamp does not fit")
-    coverage = _check_coverage(signature, status, draft, last=last, file=file)
+    coverage = check_coverage(signature, status, draft, last=last, file=file)
     if draft.reasons:
         verdict = SignatureVerdict(
             outcome_of(draft.reasons),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adapters.signatures import pdf
+from adapters.signatures import pdf, pdf_coverage
 from adapters.signatures.pdf import check_pdf
 from adapters.trust import judge as judging
 from adapters.trust.judge import Evidence, Judge, Judgement
@@ -47,14 +47,14 @@ MUTANTS = [
     Mutant(
         "what comes after a signature is not looked at",
         pdf,
-        "_check_coverage",
+        "check_coverage",
         lambda *_, **__: Coverage.WHOLE,
         "page replaced by an update",
         "valid",
     ),
     Mutant(
         "the form's fields are not counted",
-        pdf,
+        pdf_coverage,
         "_same_fields",
         lambda _: True,
         "empty field added later",
@@ -62,7 +62,7 @@ MUTANTS = [
     ),
     Mutant(
         "the end of the file is not looked at",
-        pdf,
+        pdf_coverage,
         "_ends_cleanly",
         lambda _: True,
         "ZIP after stored evidence",
