@@ -10,13 +10,14 @@ import click
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
 from gateway.cli.agency_requests import requests
+from gateway.cli.codes import code_of
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import refuse, wrong_use
+from gateway.cli.given_file import GIVEN_FILE, name_of, readable
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
 from gateway.cli.session import Session, open_session
 from identifiers.agency import Agency
 from identifiers.agency_csv import DoubtfulRow, ImportResult, read_agencies
-from identifiers.organ_id import MalformedOrganId, OrganId
 
 
 @click.group(short_help="The directory of agencies.")
@@ -28,13 +29,13 @@ agencies.add_command(requests)
 
 
 @agencies.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=GIVEN_FILE)
 @click.option("--dry-run", is_flag=True, help="Say what would change; change nothing.")
 @json_option
 @operator_option
 @pass_state
 async def import_(state: State, file: Path, dry_run: bool, as_json: bool, operator: str) -> None:
-    """Add and update agencies from FILE, a CSV in UTF-8.
+    """Add and update agencies from FILE, a CSV in UTF-8 (- for stdin).
 
     Columns: code102, code_qd20, code or organ_id; name; optionally old_code, alias, valid_from,
     valid_until, successors. Doubtful rows are reported; importing twice changes nothing.
@@ -44,12 +45,16 @@ async def import_(state: State, file: Path, dry_run: bool, as_json: bool, operat
         result = read_agencies(text, existing=session.routes.directory)
         if result.header is not None:
             reason = sentence(result.header.reason, state.language)
-            wrong_use(f"{file}: {reason}\nfound: {result.header.found}")
+            found = f"\nfound: {result.header.found}" if result.header.found else ""
+            wrong_use(f"{name_of(file)}: {reason}{found}")
         if not dry_run:
             known = session.routes.directory
             changed = [agency for agency in result.agencies if agency not in set(known)]
             await session.registry.put_agencies(
-                changed, actor=f"operator:{operator}", source=file.name, now=clock.now()
+                changed,
+                actor=f"operator:{operator}",
+                source=name_of(Path(file.name)),
+                now=clock.now(),
             )
     if as_json:
         print_json(_import_dict(result, dry_run))
@@ -67,9 +72,10 @@ async def import_(state: State, file: Path, dry_run: bool, as_json: bool, operat
 
 def _read(file: Path) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        with readable(file) as text:
+            return text.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        wrong_use(f"{file} is not UTF-8 (byte {error.start + 1}). Save it as CSV UTF-8.")
+        wrong_use(f"{name_of(file)} is not UTF-8 (byte {error.start + 1}). Save it as CSV UTF-8.")
 
 
 def _doubt(doubt: DoubtfulRow, language: str | None) -> str:
@@ -123,9 +129,7 @@ async def find(state: State, words: tuple[str, ...], as_json: bool) -> None:
 @pass_state
 async def show_(state: State, code: str, as_json: bool) -> None:
     """One agency, by any of its codes, and the route to it today."""
-    organ_id = OrganId.parse(code)
-    if isinstance(organ_id, MalformedOrganId):
-        wrong_use(f"{organ_id.found}: {sentence(organ_id.reason, state.language)}")
+    organ_id = code_of(code, click.get_current_context())
     async with open_session(state.settings) as session:
         agency = session.routes.directory.find(organ_id)
         if agency is None:

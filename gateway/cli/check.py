@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from envelopes.rules.runner import Judgement
 from envelopes.rules.table import WORDS, verdict_rows
 from gateway.cli.context import State, json_option, pass_state
 from gateway.cli.failures import REFUSED, wrong_use
+from gateway.cli.given_file import GIVEN_FILE, readable
 from gateway.cli.offline import offline
 from gateway.cli.output import print_table, sentence, show
 from gateway.cli.rules import chosen_profile
@@ -48,7 +49,7 @@ LONG = 32 * MIB
     metavar="FILE…",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=GIVEN_FILE,
 )
 @click.option(
     "--profile",
@@ -74,7 +75,7 @@ def check(
     no_signatures: bool,
     as_json: bool,
 ) -> None:
-    """Check edXML packages. Exit code 1 when one of them would be refused.
+    """Check edXML packages (- for stdin). Exit code 1 when one of them would be refused.
 
     Every rule is judged that the file, the trust folder and the calendar can tell, as if the
     package were handed in now. Who may send for whom, where copies go and what a scanner says is
@@ -83,6 +84,8 @@ def check(
     """
     if profile and all_profiles:
         raise click.UsageError("give --profile or --all-profiles, not both")
+    if paths.count(Path("-")) > 1:
+        raise click.UsageError("standard input is read once: give - once")
     chosen = chosen_profile(profile, "--profile") if profile else national()
     settings = state.settings
     limits = ReadLimits(
@@ -91,11 +94,14 @@ def check(
     )
     folder = None if no_signatures else trust or settings.data_dir / "trust"
     refused = 0
-    total = sum(path.stat().st_size for path in paths)
-    with offline(folder, calendars(state), limits) as more, _progress(total) as progress:
+    with ExitStack() as stack:
+        files = [stack.enter_context(readable(path)) for path in paths]
+        total = sum(file.stat().st_size for file in files)
+        more = stack.enter_context(offline(folder, calendars(state), limits))
+        progress = stack.enter_context(_progress(total))
         task = progress.add_task("", total=total) if progress else None
-        for position, path in enumerate(paths):
-            chunks = _blocks(path)
+        for position, (path, file) in enumerate(zip(paths, files, strict=True)):
+            chunks = _blocks(file)
             if progress is not None and task is not None:
                 progress.update(task, description=path.name)
                 chunks = _counted(chunks, progress, task)
@@ -103,14 +109,14 @@ def check(
             several = len(paths) > 1
             if all_profiles:
                 told = [
-                    (one, judged(more.complete(path, examined, one), one))
+                    (one, judged(more.complete(file, examined, one), one))
                     for one in every_profile()
                 ]
                 item, stopped = _under_all(examined, told)
                 if not as_json:
                     _print_all(path, examined, told, state.language, several=several)
             else:
-                report = report_on(more.complete(path, examined, chosen), chosen)
+                report = report_on(more.complete(file, examined, chosen), chosen)
                 item, stopped = report.as_dict(), report.refused
                 if not as_json:
                     _print_report(path, report, state.language, several=several)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 import click
 
 from gateway import clock
+from gateway.cli.codes import WithAgencies, agencies_option
 from gateway.cli.connection_shapes import (
     connection_dict,
     given_secret,
@@ -58,16 +59,10 @@ _KINDS_HELP = "\b\nKinds:\n" + "\n".join(
 )
 
 
-@click.command(epilog=_KINDS_HELP)
+@click.command(cls=WithAgencies, epilog=_KINDS_HELP)
 @click.argument("name", callback=_name)
 @click.option("--kind", default="pull", show_default=True, help="How it is spoken to; see below.")
-@click.option(
-    "--agency",
-    "codes",
-    multiple=True,
-    metavar="CODE",
-    help="Code of an agency it serves, with everything below it. May be repeated.",
-)
+@agencies_option("Code of an agency it serves, with everything below it.")
 @click.option(
     "--agency-name",
     "names",
@@ -118,7 +113,9 @@ async def add(
 
 def _tell_added(answer: NewConnection, as_json: bool) -> None:
     for agency in answer.added:
-        say(f"Added to the directory: {agency.organ_id} {agency.name}")
+        code = str(agency.organ_id)
+        named = f" {agency.name}" if agency.name != code else " (its name: --agency-name)"
+        say(f"Added to the directory: {code}{named}")
     if as_json:
         added = [{"organId": one.organ_id.text, "name": one.name} for one in answer.added]
         shown = {"token": answer.token, "secret": answer.secret}

@@ -21,9 +21,15 @@ from rich.text import Text
 from envelopes.model import VIETNAM_TIME
 from identifiers.texts import Bilingual
 
+#: In a context's `meta`: stdout has its one JSON document.
+PRINTED = "lienthong.printed"
+
 
 def print_json(data: Any) -> None:
     """The result as one JSON document."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[PRINTED] = True
     click.echo(json.dumps(data, ensure_ascii=False, indent=2, default=_jsonable))
 
 

@@ -15,12 +15,13 @@ from adapters.database import PeopleStore, PersonNameTaken, PersonToken, StoredP
 from gateway import clock
 from gateway.access.gate import TOKEN_PREFIX, digest_of
 from gateway.access.people import PROVIDER_PREFIX, PersonRole
+from gateway.cli.codes import WithAgencies, agencies_option
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import Failure, refuse
 from gateway.cli.output import print_json, print_table, say, show
 from gateway.cli.registration import TOKEN_BYTES, tidy_name
 from gateway.cli.session import open_session
-from identifiers.organ_id import MalformedOrganId, OrganId
+from identifiers.organ_id import OrganId
 
 #: Days that a personal token lives: by default, and at the most.
 TOKEN_DAYS, MOST_DAYS = 90, 366
@@ -43,15 +44,6 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
     return name
 
 
-def _agencies(
-    _ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]
-) -> tuple[str, ...]:
-    for text in given:
-        if isinstance(OrganId.parse(text), MalformedOrganId):
-            raise click.BadParameter(f"{text!r} is no agency code")
-    return tuple(dict.fromkeys(OrganId.of(text).text for text in given))
-
-
 _days_option = click.option(
     "--days",
     type=click.FloatRange(0, MOST_DAYS, min_open=True),
@@ -61,7 +53,7 @@ _days_option = click.option(
 )
 
 
-@people.command()
+@people.command(cls=WithAgencies)
 @click.argument("name", callback=_name)
 @click.option(
     "--role",
@@ -71,14 +63,7 @@ _days_option = click.option(
     type=click.Choice([role.value for role in PersonRole]),
     help="What they are to the gateway. May be repeated.",
 )
-@click.option(
-    "--agency",
-    "agencies",
-    multiple=True,
-    callback=_agencies,
-    metavar="CODE",
-    help="Agency that a clerk works for, with everything below it. May be repeated.",
-)
+@agencies_option("Agency that a clerk works for, with everything below it.")
 @_days_option
 @json_option
 @operator_option
@@ -87,15 +72,16 @@ async def add(
     state: State,
     name: str,
     roles: tuple[str, ...],
-    agencies: tuple[str, ...],
+    codes: tuple[str, ...],
     days: float,
     as_json: bool,
     operator: str,
 ) -> None:
     """Open an account for NAME. The personal token is shown once and kept nowhere in the open."""
-    if (PersonRole.CLERK.value in roles) != bool(agencies):
+    if (PersonRole.CLERK.value in roles) != bool(codes):
         raise click.UsageError("A clerk works for agencies, and only a clerk: --agency CODE.")
     now = clock.now()
+    agencies = tuple(OrganId.of(code).text for code in codes)
     person = StoredPerson(clock.new_id(), name, tuple(dict.fromkeys(roles)), agencies, now)
     secret, token = _new_token(person, now, days)
     async with open_session(state.settings) as session:

@@ -107,8 +107,10 @@ def _told(error: click.ClickException, ctx: click.Context) -> Exception:
     if not ctx.ensure_object(State).as_json:
         return error
     # Imported here: the help must not wait for what prints tables.
-    from gateway.cli.output import print_json
+    from gateway.cli.output import PRINTED, print_json
 
+    if ctx.meta.get(PRINTED):
+        return error
     print_json(failure_dict(error))
     return click.exceptions.Exit(error.exit_code)
 

@@ -9,12 +9,13 @@ import click
 
 from envelopes.model import StatusCode
 from gateway.cli.context import NAME, State, in_a_table, json_option, pass_state
+from gateway.cli.given_file import GIVEN_FILE, readable
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence
 from gateway.cli.remote import connect, finding_lines, remote_options, unless_problem
 
 
 @click.command(short_help="Hand in a package.")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=GIVEN_FILE)
 @click.option("--correlation-id", default="", help="Your own id, to be found again in all logs.")
 @remote_options
 @json_option
@@ -22,9 +23,10 @@ from gateway.cli.remote import connect, finding_lines, remote_options, unless_pr
 async def send(
     state: State, file: Path, correlation_id: str, url: str | None, token: str | None, as_json: bool
 ) -> None:
-    """Hand in the package FILE (edXML). Sending it again repeats the first answer."""
-    async with connect(state, url, token) as client:
-        answer = unless_problem(await client.send(file, correlation_id), state, as_json)
+    """Hand in the package FILE (edXML; - for stdin). Sending it again repeats the first answer."""
+    with readable(file) as package:
+        async with connect(state, url, token) as client:
+            answer = unless_problem(await client.send(package, correlation_id), state, as_json)
     _print_accepted(answer, state, as_json)
 
 

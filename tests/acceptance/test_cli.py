@@ -120,6 +120,8 @@ def test_the_whole_road_by_commands(served: Shell) -> None:
     assert sent["repeated"] is False and len(sent["deliveries"]) == 1
     again = served.run("send", package, token=alpha)
     assert b"handed in before" in again.stderr and sent["id"].encode() in again.stdout
+    piped = served.json("send", "-", token=alpha, input=content)
+    assert piped["repeated"] is True and piped["id"] == sent["id"]
 
     item = served.json("inbox", "--wait", "20", token=beta)["items"][0]
     assert item["subject"] == "V/v liên thông"

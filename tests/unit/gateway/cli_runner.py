@@ -25,10 +25,15 @@ class Lienthong:
         self.data = folder / "data"
         self.environment = {"LIENTHONG_DATA_DIR": str(self.data), "LIENTHONG_OPERATOR": "lan"}
 
-    def __call__(self, *arguments: str | Path, code: int = 0, **environment: str) -> Result:
+    def __call__(
+        self, *arguments: str | Path, code: int = 0, stdin: bytes = b"", **environment: str
+    ) -> Result:
         """Run a command; its exit code must be `code`."""
         result = CliRunner().invoke(
-            cli, [str(one) for one in arguments], env={**self.environment, **environment}
+            cli,
+            [str(one) for one in arguments],
+            input=stdin,
+            env={**self.environment, **environment},
         )
         assert result.exit_code == code, (result.exit_code, result.output, result.exception)
         return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,11 @@ def test_a_state_secret_is_refused(lienthong: Lienthong, tmp_path: Path, name: s
     item = lienthong.json("check", "--all-profiles", "--no-signatures", file, code=REFUSED)
     for told in item["items"][0]["profiles"].values():
         assert {finding["rule"] for finding in told["findings"]} == {"HEAD-SECRET"}
+
+
+def test_standard_input_is_a_file_like_any(lienthong: Lienthong, good: Path, bad: Path) -> None:
+    """`… | lienthong check -`, alone or among others; but it can be read only once."""
+    assert "would be accepted" in lienthong("check", "-", stdin=good.read_bytes()).stdout
+    result = lienthong("check", good, "-", "--json", code=REFUSED, stdin=bad.read_bytes())
+    assert [one["file"] for one in json.loads(result.stdout)["items"]] == [str(good), "-"]
+    lienthong("check", "-", "-", code=WRONG_USE, stdin=good.read_bytes())

@@ -104,7 +104,10 @@ def test_unknown_agencies_are_added_with_a_notice(lienthong: Lienthong) -> None:
         ("G22", "VPCP"),
         ("H17", "H17"),
     ]
+    nameless = lienthong("connections", "add", "C", "--agency", "H42").stderr
+    assert "Added to the directory: H42 (its name" in nameless
     names = {agency.organ_id.text: agency.name for agency in registry(lienthong).agencies}
+    assert names.pop("H42") == "H42"
     assert names == {"H41": "UBND tỉnh", "G22": "VPCP", "H17": "H17"}
 
 
@@ -114,7 +117,10 @@ def test_unknown_agencies_are_added_with_a_notice(lienthong: Lienthong) -> None:
         (["A", "--agency", "H50"], REFUSED, "already"),
         (["B", "--agency", "000.00.00.H41"], REFUSED, "H41 by 'A'"),
         (["B", "--agency", "000.00.13.H41"], REFUSED, "by 'A'"),
-        (["B", "--agency", "no code"], REFUSED, "no agency code"),
+        (["B", "--agency", "no_code"], WRONG_USE, "no agency code"),
+        (["B", "--agency", ""], WRONG_USE, "there is no code in it"),
+        (["B", "--agency", "H50,"], WRONG_USE, "there is no code in it"),
+        (["B", "--agency", "H50", "H51"], WRONG_USE, "--agency G22,G01"),
         (["B", "--agency", "H50", "--kind", "axis"], WRONG_USE, "allowed: pull"),
         (["B"], WRONG_USE, "--agency"),
         (["", "--agency", "H50"], WRONG_USE, "printable"),
@@ -173,3 +179,44 @@ def test_every_change_is_logged_with_the_operators_name(lienthong: Lienthong) ->
         ("connection.token-rotated", "operator:hoa"),
     ]
     lienthong("connections", "resume", "A", "--operator", "x" * 101, code=WRONG_USE)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--agency", "G22,G01", "--agency", "H41"],
+        ["--agency", "G22 G01", "--agency=H41"],
+        ["--agency", " G22, G01;\tH41 "],
+        ["--agency", "G22,000.00.00.G22", "--agency", "G01,H41"],
+    ],
+)
+def test_several_agencies_however_they_are_written(lienthong: Lienthong, given: list[str]) -> None:
+    """Repeated, with commas or blanks; one code in two forms is one; people are given them so."""
+    lienthong("connections", "add", "A", *given)
+    shown = lienthong.json("connections", "show", "A")["agencies"]
+    assert sorted(code.removeprefix("000.00.00.") for code in shown) == ["G01", "G22", "H41"]
+    told = lienthong.json("people", "add", "Lan", "--role", "clerk", *given)
+    assert len(told["agencies"]) == 3
+
+
+def test_a_malformed_code_is_wrong_use_everywhere(lienthong: Lienthong) -> None:
+    """Showing, adding, employing: one exit code and how a code is written."""
+    lienthong("connections", "add", "A", "--agency", "H41")
+    for words in (
+        ("agencies", "show", "no_code"),
+        ("connections", "add", "B", "--agency", "no_code"),
+        ("people", "add", "Lan", "--role", "clerk", "--agency", "no_code"),
+    ):
+        assert "no agency code" in lienthong(*words, code=WRONG_USE).stderr
+    vi = lienthong("--lang", "vi", "agencies", "show", "no_code", code=WRONG_USE).stderr
+    assert vi != lienthong("agencies", "show", "no_code", code=WRONG_USE).stderr
+
+
+def test_agencies_come_from_standard_input_too(lienthong: Lienthong) -> None:
+    """`… | lienthong agencies import -`; nothing at all is refused in one line."""
+    text = "code,name\nH41,UBND tỉnh\n"
+    assert "1 added" in lienthong("agencies", "import", "-", stdin=text.encode()).stdout
+    told = lienthong("agencies", "import", "-", stdin=b"", code=WRONG_USE).stderr
+    assert "standard input" in told and "found:" not in told
+    wrong = lienthong("agencies", "import", "-", stdin=b"\xff\xfe", code=WRONG_USE).stderr
+    assert "standard input is not UTF-8" in wrong
