@@ -74,9 +74,9 @@ _FORM_RULES = (
         _SECURITY,
         Sentence(
             "gói tin có khai báo DOCTYPE “{found}”; không được phép vì có thể chứa thực thể "
-            "độc hại. Cần: {allowed}.",
+            "độc hại. Cần: không có DOCTYPE.",
             "the package has a DOCTYPE declaration “{found}”, which is not allowed since it may "
-            "carry hostile entities. Expected: {allowed}.",
+            "carry hostile entities. Expected: no DOCTYPE.",
         ),
     ),
     Rule(

@@ -205,7 +205,7 @@ class Scanner:
                 element="DOCTYPE",
                 line=line,
                 found=found,
-                allowed="không có DOCTYPE / no DOCTYPE",
+                allowed="no DOCTYPE",
             )
         )
 

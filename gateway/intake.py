@@ -18,6 +18,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from adapters.payloads import Payloads, Spool
+from envelopes.findings import Sentence
 from envelopes.read import PackageReader, ReadLimits, ReadResult
 from envelopes.rules.facts import FileFacts
 from envelopes.rules.inspection import PackageInspector
@@ -47,12 +48,30 @@ class IntakeFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NotReceived:
-    """The body did not arrive as a whole; nothing of it is kept. Names limit and setting."""
+    """The body did not arrive as a whole; nothing of it is kept. Names limit and setting.
+
+    `found` and `allowed` are for programs; where they are words and no figures, the Vietnamese
+    stands beside them.
+    """
 
     fault: IntakeFault
     found: str
     allowed: str
     setting: str
+    found_vi: str = ""
+    allowed_vi: str = ""
+
+    @property
+    def measured(self) -> Sentence:
+        """What was found and what is allowed, for people; a part of a sentence."""
+        vi, en = [], []
+        if self.found:
+            vi.append(f"có {self.found_vi or self.found}")
+            en.append(f"found {self.found}")
+        if self.allowed:
+            vi.append(f"cho phép {self.allowed_vi or self.allowed}")
+            en.append(f"allowed {self.allowed}")
+        return Sentence("; ".join(vi), "; ".join(en))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +199,9 @@ async def _pump(body: Body, sink: _Sink, limits: IntakeLimits) -> Received | Not
             await asyncio.to_thread(sink.take, bytes(waiting))
             waiting.clear()
     if size == 0:
-        return NotReceived(IntakeFault.EMPTY, "0 bytes", "an edXML package", "")
+        return NotReceived(
+            IntakeFault.EMPTY, "0 bytes", "an edXML package", "", "0 byte", "một gói tin edXML"
+        )
     return await asyncio.to_thread(sink.finish, bytes(waiting))
 
 
@@ -196,9 +217,12 @@ async def _next(body: Body, pace: Pace) -> bytes | NotReceived:
             "the body stood still or came too slowly",
             "see the settings",
             "intake_min_rate_kib, intake_grace_seconds, intake_seconds",
+            "nội dung đứng yên hoặc đến quá chậm",
+            "theo các tham số",
         )
     except (ConnectionError, web.RequestPayloadError, HttpProcessingError) as error:
-        return NotReceived(IntakeFault.CUT_OFF, str(error) or "connection lost", "", "")
+        found = str(error) or "connection lost"
+        return NotReceived(IntakeFault.CUT_OFF, found, "", "", "kết nối bị ngắt")
     pace.arrived(len(block), time.monotonic())
     return block
 

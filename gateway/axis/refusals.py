@@ -84,8 +84,8 @@ def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rej
 def not_taken(item: Item, fault: NotReceived) -> Rejected:
     """A package that no second try would bring in."""
     sentence = Sentence(
-        vi=f"Không nhận được gói tin: {fault.found}; cho phép: {fault.allowed}.",
-        en=f"The package cannot be taken: found {fault.found}; allowed: {fault.allowed}.",
+        vi=f"Không nhận được gói tin: {fault.measured.vi}.",
+        en=f"The package cannot be taken: {fault.measured.en}.",
     )
     empty = fault.fault is IntakeFault.EMPTY
     return Rejected(item, fault.fault.value, sentence, told=not item.is_report, doubtful=empty)

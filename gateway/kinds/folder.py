@@ -13,6 +13,7 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from adapters.folder import SUBFOLDERS, Dropped, PartnerFolder, blocks_of, file_name
+from adapters.pause import pause
 from envelopes.findings import Finding, Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
@@ -175,20 +176,16 @@ class FolderIntake:
     async def run(self, stopping: asyncio.Event) -> None:
         """See `Intake`."""
         while not stopping.is_set():
-            pause = self._options.poll_seconds
+            wait = self._options.poll_seconds
             try:
                 await self._round(stopping)
             except OSError as error:
                 log.warning("folder.unusable", connection=self._connection.name, error=str(error))
-                pause = PAUSE
+                wait = PAUSE
             except Unavailable as error:
                 log.warning("folder.store-unavailable", error=str(error))
-                pause = PAUSE
-            try:
-                async with asyncio.timeout(pause):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+                wait = PAUSE
+            await pause(stopping, wait)
 
     async def _round(self, stopping: asyncio.Event) -> None:
         await asyncio.to_thread(self._folder.prepare)
@@ -273,8 +270,8 @@ def report(name: str, result: Refused | NotReceived) -> str:
     """Why a dropped file was not sent, for the clerk who dropped it (Vietnamese, then English)."""
     at = clock.now().astimezone(VIETNAM_TIME).strftime("%d/%m/%Y %H:%M:%S")
     if isinstance(result, NotReceived):
-        vi = [f"{result.fault.value}: {result.found}; cho phép {result.allowed}"]
-        en = [f"{result.fault.value}: {result.found}; allowed {result.allowed}"]
+        vi = [f"{result.fault.value}: {result.measured.vi}"]
+        en = [f"{result.fault.value}: {result.measured.en}"]
     else:
         vi = [line for finding in result.findings for line in _lines(finding, "vi")]
         en = [line for finding in result.findings for line in _lines(finding, "en")]

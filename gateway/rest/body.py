@@ -222,10 +222,8 @@ def _no_room(free: int, needed: int) -> Problem:
 
 def not_received(fault: NotReceived) -> Problem:
     told = _SENTENCE_OF_FAULT[fault.fault]
-    vi = [f"có {fault.found}" if fault.found else "", f"cho phép {fault.allowed}"]
-    en = [f"found {fault.found}" if fault.found else "", f"allowed {fault.allowed}"]
-    if not fault.allowed:
-        vi, en = vi[:1], en[:1]
+    measured = fault.measured
+    vi, en = [measured.vi], [measured.en]
     if fault.setting:
         vi.append(f"tham số {fault.setting}")
         en.append(f"setting {fault.setting}")

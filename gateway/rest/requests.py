@@ -138,7 +138,8 @@ def refuse_unstorable(request: web.Request) -> None:
         raise not_found("path", "đường dẫn")
     for name, value in request.query.items():
         if _UNSTORABLE.search(name + value):
-            raise bad_parameter(name, repr(value)[:100], "no NUL, no half characters")
+            allowed = Sentence("không có ký tự NUL, ký tự nửa", "no NUL, no half characters")
+            raise bad_parameter(_shown(name), _shown(value), allowed)
 
 
 def text_member(body: dict[str, Any], name: str) -> str:
@@ -148,5 +149,11 @@ def text_member(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or len(value) > 4000:
         raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
     if _NOT_XML.search(value):
-        raise bad_parameter(name, repr(value)[:100], "no control characters")
+        allowed = Sentence("không có ký tự điều khiển", "no control characters")
+        raise bad_parameter(name, _shown(value), allowed)
     return value.strip()
+
+
+def _shown(text: str) -> str:
+    """Foreign text in a sentence of ours: short, with question marks for what cannot be shown."""
+    return "".join(char if char.isprintable() else "?" for char in text[:100])

@@ -239,6 +239,30 @@ def test_what_a_clerk_reads_of_a_bad_package(town: Town) -> None:
     assert bad.value.desc[0].isalpha() and " / " in bad.value.desc
 
 
+def test_each_half_of_a_message_is_of_one_language(town: Town) -> None:
+    """Vietnamese before the slash, English behind it, and nothing of a program's in either."""
+    ministry = town.ministry
+    doctype = document().replace(b"?>", b"?><!DOCTYPE edXML:edXML>", 1)
+    registering = {"code": "000.01.01.G22", "name": "a\x00b"}
+    for operation, headers, body, vietnamese, english in (
+        (
+            "sendEdoc",
+            sending(ministry, b""),
+            b"",
+            "có 0 byte; cho phép một gói tin edXML",
+            "0 bytes",
+        ),
+        ("sendEdoc", sending(ministry, doctype), doctype, "không có DOCTYPE", "no DOCTYPE"),
+        ("registerAgency", None, json.dumps(registering).encode(), "«a?b»", "control characters"),
+        ("khongCo", None, b"{}", "có: sendEdoc", "there are: sendEdoc"),
+    ):
+        told = ministry.answer(operation, headers or ministry.headers({}), body)
+        vi, slash, en = told["ErrorDesc"].rpartition(" / ")
+        assert slash and vietnamese in vi and english in en, told
+        assert not re.search(r"edXML package|no DOCTYPE|allowed|characters|\\x", vi), vi
+        assert not re.search(r"không|cho phép|\\x", en), en
+
+
 def test_parameters_that_make_no_sense(town: Town) -> None:
     """Each is told what is allowed; nothing is HTTP 4xx, nothing is null."""
     for operation, parameters in (
