@@ -114,7 +114,7 @@ class AxisIntake:
         )
         try:
             async with get_package(address) as blocks:
-                return await self._hand_in(message, Blocks(blocks), digest)
+                return await self._hand_in(message, Blocks(blocks), digest, fetched=True)
         except NotFetched as error:
             if error.status in _GONE:
                 raise Poison(f"the package cannot be fetched: {error}") from None
@@ -123,14 +123,17 @@ class AxisIntake:
             raise Hold(f"the package cannot be fetched now: {error!r}") from None
 
     async def _hand_in(
-        self, message: AbstractIncomingMessage, body: Body, digest: str
+        self, message: AbstractIncomingMessage, body: Body, digest: str, *, fetched: bool = False
     ) -> Sentence | None:
-        """Record what came; why not, when it is refused for good. Raises `Hold`."""
+        """Record what came; why not, when it is refused for good. Raises `Hold` and `Altered`."""
         services = self._services
         correlation = message.correlation_id or clock.new_id()
         only_for = wire.header(message, wire.RECIPIENT)
         async with received(services, body) as result:
             if isinstance(result, NotReceived):
+                if fetched and result.fault is IntakeFault.EMPTY:
+                    # Something between us and the other gateway answered, not the package.
+                    raise Altered("nothing came")
                 if result.fault in (IntakeFault.TOO_LARGE, IntakeFault.EMPTY):
                     return not_received(result).sentence
                 raise Hold(f"not received: {result.fault.value} {result.found}")

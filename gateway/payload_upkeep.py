@@ -16,6 +16,7 @@ import structlog
 
 from adapters.database import LeaseStore
 from adapters.database.payload_references import PayloadReferences
+from adapters.pause import pause
 from adapters.payloads.integrity import Checked, Pace, walk_expected
 from adapters.payloads.orphans import Swept, sweep
 from gateway import clock
@@ -88,11 +89,7 @@ class PayloadUpkeep:
     async def _rest(self, seconds: float) -> None:
         """Wait. Raises `_Stopping` when the process is told to stop before or meanwhile."""
         stopping = self._services.stopping
-        try:
-            async with asyncio.timeout(seconds):
-                await stopping.wait()
-        except TimeoutError:
-            pass
+        await pause(stopping, seconds)
         if stopping.is_set():
             raise _Stopping
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from adapters.pause import pause
 from adapters.vault import VaultProblem
 from gateway import clock
 from gateway.axis.events import append
@@ -86,12 +87,3 @@ class AxisIntake:
         metrics.axis_stuck.labels(name).set(sum(one.stuck for one in self._takers.values()))
         if told:
             await append(self._services, self._connection, "axis.polled-again", {})
-
-
-async def pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait, but not longer than until `stop`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from adapters.database import RegistryStore
+from adapters.pause import pause
 from adapters.vault import VaultProblem
 from adapters.vxp_client import AxisAnswer, VxpClient
 from envelopes.model import VIETNAM_TIME
@@ -80,11 +81,7 @@ async def keep_directory(
             counts = None
         told = counts or told
         wait = seconds if counts else min(AGAIN, seconds)
-        try:
-            async with asyncio.timeout(wait * (1 + 0.1 * clock.spread())):
-                await stopping.wait()
-        except TimeoutError:
-            continue
+        await pause(stopping, wait * (1 + 0.1 * clock.spread()))
 
 
 async def _sync_once(
