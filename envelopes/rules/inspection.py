@@ -1,13 +1,15 @@
 """A look into attachments while they stream by: encoding, marks of secrecy, signatures, real kind.
 
 Constant memory: the first `SAMPLE_BYTES` of a file are kept while it passes, the rest is searched
-block by block. The text at the beginning of PDF and Office files is read as far as it can be had
-cheaply (`pdf_text`, `office_text`); pictures, scanned pages and old Office files are not.
+block by block. Text, web pages, XML and RTF are searched to their end (`text_search`). The text at
+the beginning of PDF and Office files is read as far as it can be had cheaply (`pdf_text`,
+`office_text`); pictures, scanned pages and old Office files are not.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 
 from envelopes.attachments import Writer
@@ -15,9 +17,10 @@ from envelopes.content_types import HEAD_BYTES, OCTETS, ZIP, ZIP_KINDS, detect, 
 from envelopes.read import ReadResult
 from envelopes.rules.encodings import encoding_of
 from envelopes.rules.facts import FileFacts, TextEncoding
-from envelopes.rules.office_text import OfficeText, lines_of_xml
+from envelopes.rules.office_text import OfficeText
 from envelopes.rules.pdf_text import PdfText
 from envelopes.rules.secret_marks import in_page
+from envelopes.rules.text_search import TextSearch
 
 #: How much of a file's beginning is looked at as text.
 SAMPLE_BYTES = 64 * 1024
@@ -34,11 +37,26 @@ _SEQUENCE = b"\x30"
 _PDF = "application/pdf"
 _TEXT_ENDINGS = ("txt", "csv")
 _LONGEST_MAGIC = 5
-_XML = "application/xml"
+_XML, _RTF = "application/xml", "application/rtf"
+_MARKED_UP = frozenset({_XML, _RTF})
+#: How a web page begins, as browsers tell it (WHATWG, MIME sniffing), or a script in the midst.
+_WEB_PAGE = re.compile(
+    rb"\A(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?(?>(?:\s|<!--.*?-->)*)<(?:!doctype\s+html|html|head|body"
+    rb"|script|iframe|h1|div|font|table|a|style|title|b|br|p|meta|link|svg|img)[\s/>]"
+    rb"|.*<script[\s/>]",
+    re.IGNORECASE | re.DOTALL,
+)
 #: How text in UTF-16 begins.
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 #: Files of one package whose text inside is read: what this costs is bounded.
 MAX_TEXTS = 20
+
+
+def _may_be_text(data: bytes) -> bool:
+    """Whether the first bytes of a file can be text, in whatever encoding."""
+    if data.startswith(_WIDE):
+        return True
+    return b"\0" not in data and detect(data[:HEAD_BYTES]) in (OCTETS, _XML, _RTF, "text/plain")
 
 
 class FileInspector:
@@ -56,8 +74,11 @@ class FileInspector:
         self._ended = False
         #: The mark in the text inside; None: no text could be read.
         self._inside_mark: str | None = None
-        #: What the bytes are as plain text: encoding, normal form, mark.
-        self._as_text: tuple[TextEncoding, bool | None, str] | None = None
+        #: The search of what may be text, and the mark in it; None: not searched to its end.
+        self._search: TextSearch | None = None
+        self._text_mark: str | None = None
+        #: What the bytes are as plain text: encoding, normal form.
+        self._as_text: tuple[TextEncoding, bool | None] | None = None
         self._tail = b""
         self._seen: set[bytes] = set()
 
@@ -76,6 +97,8 @@ class FileInspector:
         self._size += len(data)
         if self._reader is not None:
             self._reader.feed(data)
+        if self._search is not None:
+            self._search.feed(data)
         if self._is_zip:
             window = self._tail + data
             self._seen.update(marker for marker in _MARKERS if marker in window)
@@ -89,6 +112,8 @@ class FileInspector:
             self._reader = OfficeText()
         elif self._inside and data.startswith(b"%PDF-"):
             self._reader = PdfText()
+        elif self._inside and _may_be_text(data[:SAMPLE_BYTES]):
+            self._search = TextSearch(data)
 
     def _decode(self, data: bytes, *, final: bool) -> None:
         try:
@@ -101,20 +126,24 @@ class FileInspector:
         if self._ended:
             return
         self._ended = True
+        short = bytes(self._sample) if len(self._sample) < _LONGEST_MAGIC else b""
         if self._utf8 and not self._is_zip:
-            short = bytes(self._sample) if len(self._sample) < _LONGEST_MAGIC else b""
             self._decode(short, final=True)
         sample = bytes(self._sample)
         if self._reader is not None:
             text = self._reader.close()
             self._inside_mark = None if text is None else in_page(text)
-        elif self._inside and self._size <= SAMPLE_BYTES and detect(sample) == _XML:
-            self._inside_mark = in_page(lines_of_xml(sample.decode("utf-8", "replace")))
-        elif sample and (b"\0" not in sample or sample.startswith(_WIDE)):
+        elif sample and _may_be_text(sample):
+            if short and self._inside:
+                self._search = TextSearch(short)
+                self._search.feed(short)
+            if self._search is not None:
+                self._text_mark = self._search.close()
             encoding = encoding_of(sample, utf8=self._utf8)
             text = _decoded(sample, encoding)
             nfc = unicodedata.is_normalized("NFC", text) if encoding.is_unicode else None
-            self._as_text = (encoding, nfc, in_page(text))
+            self._as_text = (encoding, nfc)
+        self._search = None
         self._reader, self._tail = None, b""
         del self._sample[HEAD_BYTES:]
 
@@ -122,18 +151,26 @@ class FileInspector:
         """What is known of the file that is called `name`."""
         self.end()
         head = bytes(self._sample)
-        kind = self._kind(detect(head, name))
+        kind = self._kind(detect(head, name), head)
         if self._as_text is not None and self._is_text(head, kind, name):
-            encoding, nfc, mark = self._as_text
-            return FileFacts(kind, encoding, nfc, searched_for_secrets=True, secret_mark=mark)
+            encoding, nfc = self._as_text
+            mark = self._text_mark
+            return FileFacts(
+                kind, encoding, nfc, searched_for_secrets=mark is not None, secret_mark=mark or ""
+            )
+        mark = self._text_mark if kind in _MARKED_UP else self._inside_mark
         return FileFacts(
             detected_type=kind,
             other_signature=self._signature(head, kind),
-            searched_for_secrets=self._inside_mark is not None,
-            secret_mark=self._inside_mark or "",
+            searched_for_secrets=mark is not None,
+            # What is found in bytes of no known kind is found all the same.
+            secret_mark=mark or self._text_mark or "",
         )
 
-    def _kind(self, kind: str) -> str:
+    def _kind(self, kind: str, head: bytes) -> str:
+        if kind.startswith("text/") or (kind == OCTETS and head.startswith(_WIDE)):
+            # A web page is one under any name.
+            return "text/html" if _WEB_PAGE.match(head.replace(b"\0", b"")) else kind
         if kind != ZIP:
             return kind
         part = next((_PARTS[part] for part in _PARTS if part in self._seen), "")

@@ -17,7 +17,7 @@ _HEADER = struct.Struct("<4s5H3I2H")
 _ENTRIES = (b"word/document.xml", b"content.xml")
 _STORED, _DEFLATED = 0, 8
 _PARAGRAPH_END = re.compile(r"</(?:w:p|text:p|text:h)>|<(?:w:br|w:tab|text:line-break|text:tab)\b")
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 
 
 class OfficeText:

@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envelopes import element_names as names
-from envelopes.content_types import OCTETS
 from envelopes.rules.facts import PackageFacts
-from envelopes.rules.files import kind_of
 from envelopes.rules.header_texts import code_texts, header_texts
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
@@ -58,7 +56,7 @@ def _in_files(facts: PackageFacts) -> Iterator[Outcome]:
             yield Broken(element, found=looked.secret_mark, allowed=_ALLOWED)
         elif looked is None:
             yield NotJudged(Missing.FILES, element)
-        elif not looked.searched_for_secrets and kind_of(file, looked) != OCTETS:
+        elif not looked.searched_for_secrets:
             yield NotJudged(Missing.TEXT, element)
     document = facts.document
     for number, reference in enumerate(document.references if document else (), 1):

@@ -46,7 +46,14 @@ _LINES = {
     ("tuyệt", "mật"): ABSOLUTE_SECRET,
 }
 _LABEL = re.compile(r"\W*(?:mức )?độ(?: mật)?\s*:")
-_PAGE_LINES, _LONGEST_LINE = 1000, 200
+_LONGEST_LINE = 200
+#: Letters of the longest mark in old spellings ("tuyeät maät"), with its label before it.
+_MOST_LETTERS = 36
+#: Lines of one file that are looked at closely; each takes some hundredths of a millisecond.
+_MOST_LINES = 10_000
+_OTHER = r"(?:[^\w\n]|[\d_])*+"
+_SHORT_LINE = re.compile(rf"^(?:{_OTHER}[^\W\d_]){{3,12}}{_OTHER}$", re.MULTILINE)
+_LABELLED_LINE = re.compile(r"^[^:：\n]{2,40}[:：][^\n]{3,160}$", re.MULTILINE)
 #: What a mark may be set apart by.
 _OPENING, _CLOSING = "([{<«“\"'*", ")]}>»”\"'*"
 _APART = frozenset(":;-–—|/.,*_=~•·")
@@ -109,12 +116,49 @@ def in_page(text: str) -> str:
 
     Without a label it begins with a capital: the last line of a paragraph may well be "mật."
     """
-    if not _may_hold(text):
-        return ""
-    for line in text.splitlines()[:_PAGE_LINES]:
-        if mark := _line_mark(line[:_LONGEST_LINE]):
-            return mark
-    return ""
+    search = LinesSearch()
+    search.feed(text)
+    return search.mark
+
+
+class LinesSearch:
+    """Looks for a mark in the lines of texts that come one after the other (see `in_page`).
+
+    Few letters or a label make a line worth a close look. `over` says that there were more of them
+    than any document has: the rest was not looked at.
+    """
+
+    def __init__(self) -> None:
+        self.mark = ""
+        self._left = _MOST_LINES
+
+    @property
+    def over(self) -> bool:
+        """Whether it was given up; also after a mark: there is nothing left to find."""
+        return bool(self.mark) or self._left <= 0
+
+    def feed(self, text: str) -> None:
+        """Look at the lines of `text`."""
+        if self.over or not _may_hold(text):
+            return
+        lines = "\n".join(text.splitlines())
+        for pattern in (_SHORT_LINE, _LABELLED_LINE):
+            for match in pattern.finditer(lines):
+                line = match[0]
+                if not _may_be_mark(line):
+                    continue
+                self._left -= 1
+                self.mark = _line_mark(" ".join(line.split())[:_LONGEST_LINE])
+                if self.over:
+                    return
+
+
+def _may_be_mark(line: str) -> bool:
+    """A quick look: few letters, an m and a t in any of their shapes among them."""
+    if sum(map(str.isalpha, line)) > _MOST_LETTERS:
+        return False
+    bare = unicodedata.normalize("NFKD", line.casefold())
+    return any(one in bare for one in "mмμ") and any(one in bare for one in "tтτ")
 
 
 def _line_mark(line: str) -> str:

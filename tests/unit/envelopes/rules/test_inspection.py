@@ -192,6 +192,59 @@ def test_a_mark_inside_a_document(content: bytes, name: str, mark: str, size: in
     assert found.secret_mark == mark
 
 
+_FILLER = "Căn cứ Luật Tổ chức chính quyền địa phương, xét đề nghị của cơ quan.\n" * 3000
+
+
+@pytest.mark.parametrize("size", [0, 999, 65_536])
+@pytest.mark.parametrize(
+    ("content", "name", "mark"),
+    [
+        ("<html><body><p>TUYỆT MẬT</p></body></html>".encode(), "a.html", "Tuyệt mật"),
+        ("Kính gửi<p><b>TUYỆT</b>&nbsp;MẬT</p>".encode(), "a.html", "Tuyệt mật"),
+        (b"<div>T&#7888;I M&#7852;T</div>", "a.txt", "Tối mật"),
+        (f"{_FILLER}\tTUYỆT MẬT\r\n{_FILLER}".encode(), "a.txt", "Tuyệt mật"),
+        (f"{_FILLER}TUYỆT MẬT\n".encode("utf-16"), "a.txt", "Tuyệt mật"),
+        (f"{_FILLER}\nĐộ mật: Tối mật\n".encode() + b"\xff", "a.txt", "Tối mật"),
+        (f"{_FILLER}".encode() + b"TUY\xd6T M\xcbT\n", "a.txt", "Tuyệt mật"),
+        (f"<?xml version='1.0'?><a>{_FILLER}<w:p>MẬT</w:p></a>".encode(), "a.xml", "Mật"),
+        (b"{\\rtf1\\ansi UBND\\par T\\u7888?I M\\u7852?T\\par}", "a.rtf", "Tối mật"),
+        (b"{\\rtf1 " + b"x" * 99_000 + b"\\par {\\b M\\'c2\\'f2T}\\par}", "a.rtf", "Mật"),
+        (b"{\\rtf1\\ansi V/v b\\u7843?o m\\u7853?t\\par}", "a.rtf", ""),
+        (f"{_FILLER}mật độ dân số\nbảo mật\nmật.\n".encode(), "a.txt", ""),
+    ],
+)
+def test_text_is_searched_to_its_end(content: bytes, name: str, mark: str, size: int) -> None:
+    """Behind any length of text, between tags, in RTF: a mark on its line is found."""
+    found = _looked(content, name, size)
+    assert found.searched_for_secrets
+    assert found.secret_mark == mark
+
+
+@pytest.mark.parametrize("content", [b"Mat\n" * 2_000_000, b"<" * 4_000_000, b"<!--" * 1_000_000])
+def test_a_hostile_text_costs_little(content: bytes) -> None:
+    """Nothing but lines that may be marks is given up and told; open tags cost nothing."""
+    started = time.perf_counter()
+    _looked(content, "a.txt", 65_536)
+    assert time.perf_counter() - started < 3
+    lines = b"".join(b"mot %d\n" % number for number in range(30_000))
+    assert not _looked(lines, "a.txt").searched_for_secrets
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<html><script>alert(1)</script></html>", "text/html"),
+        (b"\xef\xbb\xbf <!-- a --> <!-- b -->\n<!DOCTYPE html>", "text/html"),
+        (b"x <script src=a></script>", "text/html"),
+        (b"<!---->" * 500 + b"x", "text/plain"),
+        (b"a < b > c", "text/plain"),
+    ],
+)
+def test_a_web_page_is_one_under_any_name(content: bytes, kind: str) -> None:
+    """The bytes decide, not the ending .txt."""
+    assert _looked(content, "b.txt").detected_type == kind
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [
@@ -201,6 +254,7 @@ def test_a_mark_inside_a_document(content: bytes, name: str, mark: str, size: in
         (_pdf(*_PAGE)[:90], "a.pdf"),
         (_word(*_PAGE)[:60], "a.docx"),
         (b"\x89PNG\r\n\x1a\n", "a.png"),
+        (b"\x01\x02\x00\x03" * 20, "a.dat"),
     ],
 )
 def test_what_cannot_be_read_is_not_called_searched(content: bytes, name: str) -> None:

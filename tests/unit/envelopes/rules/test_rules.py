@@ -310,6 +310,13 @@ def test_of_a_secret_nothing_else_is_told(name: str) -> None:
             assert content not in said
 
 
+def test_a_file_that_was_not_searched_is_told() -> None:
+    """Bytes of no known kind may bear a mark as well."""
+    made = replace(facts(), files=(FileFacts("application/octet-stream"),))
+    not_judged = judge(made, load_profile("national")).not_judged
+    assert [(one.rule, one.why.name) for one in not_judged] == [("HEAD-SECRET", "TEXT")]
+
+
 def test_every_reason_of_a_signature_has_its_rule() -> None:
     """No way in which verification can end goes without a finding."""
     assert RULE_OF_REASON.keys() == set(Reason)
