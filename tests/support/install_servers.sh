@@ -85,7 +85,7 @@ clean_up() {
 
 find_missing
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "Test servers: RabbitMQ, PostgreSQL, curl and strace are installed."
+    echo "Test servers: RabbitMQ, PostgreSQL, ClamAV, SoftHSM, curl and strace are installed."
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
@@ -115,4 +115,4 @@ find_missing
 if [ ${#missing[@]} -ne 0 ]; then
     explain_and_stop "apt-get ended well, yet they are still missing."
 fi
-echo "Test servers: RabbitMQ, PostgreSQL, curl and strace are installed."
+echo "Test servers: RabbitMQ, PostgreSQL, ClamAV, SoftHSM, curl and strace are installed."
