@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from envelopes.model import StatusCode
-from routing.records import Change, Delivery, Event
+from routing.records import Change, Delivery, Event, Link
 
 
 class RequestKind(StrEnum):
@@ -136,3 +137,31 @@ def answer_requests(
         settled.append(replace(request, state=state, answered_at=now, answer=description))
         changes.append(request_change(copy, request.kind, state, actor, now, data))
     return Answered(tuple(changes), tuple(settled))
+
+
+class RequestStore(Protocol):
+    """Requests to change copies, and links between documents."""
+
+    async def add(self, requests: Sequence[ChangeRequest]) -> None:
+        """Keep new requests."""
+
+    async def settle(self, requests: Sequence[ChangeRequest]) -> None:
+        """Store the state and answer of known requests."""
+
+    async def pending_of_document(self, document_pk: str) -> list[ChangeRequest]:
+        """Requests about a document's copies that are not answered, oldest first."""
+
+    async def pending_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
+        """Unanswered requests about, or carried by, this document's copies of one recipient."""
+
+    async def superseded_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
+        """The same, of those in whose place a later request came."""
+
+    async def of_document(self, document_pk: str) -> list[ChangeRequest]:
+        """All requests about a document's copies, oldest first."""
+
+    async def link(self, link: Link, now: datetime) -> None:
+        """Tie two documents; doing so again changes nothing."""
+
+    async def links_of(self, document_pks: Sequence[str]) -> list[Link]:
+        """Links from or to these documents."""

@@ -124,13 +124,12 @@ class ChangeStep:
             if known is None or known.pk == package.document_pk:
                 continue
             holders = frozenset(routes.key_of_text(code) for code in info.organ_ids)
-            replaced.append((await copies_of(tx, known.pk), holders))
+            packages = await tx.packages_of_document(known.pk, kind=DOCUMENT)
+            rows = await tx.deliveries_of_document(known.pk, kind=DOCUMENT, lock=True)
+            replaced.append((contents_among(rows, packages), holders))
             pending += await pending_of(tx, known.pk)
-            contents = [
-                one for one in await tx.packages_of_document(known.pk) if one.kind == DOCUMENT
-            ]
-            if contents:
-                abouts[known.pk] = About.of(contents[-1])
+            if packages:
+                abouts[known.pk] = About.of(packages[-1])
         plan = plan_replacement(replaced, pending, drafts, context)
         plan.abouts.update(abouts)
         return plan
@@ -214,7 +213,7 @@ async def copies_of(
     tx: Transaction, document_pk: str, recipient: str = "", *, lock: bool = True
 ) -> list[Delivery]:
     """The copies of a document's contents (not its revocations), by version."""
-    packages = await tx.packages_of_document(document_pk)
+    packages = await tx.packages_of_document(document_pk, kind=DOCUMENT)
     rows = await tx.deliveries_of_document(document_pk, recipient, kind=DOCUMENT, lock=lock)
     return contents_among(rows, packages)
 
@@ -244,7 +243,7 @@ async def spoken_of(tx: Transaction, rows: list[Delivery]) -> Delivery:
         seen = row.fetched_at is not None or row.state in UNDER_WAY
         return has, seen, row.state not in GONE_STATES, row.version
 
-    packages = await tx.packages_of_document(rows[0].document_pk or "")
+    packages = await tx.packages_of_document(rows[0].document_pk or "", kind=DOCUMENT)
     return max(contents_among(rows, packages) or rows, key=likely)
 
 

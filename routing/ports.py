@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from identifiers.organ_id import OrganId
-from routing.change_requests import ChangeRequest
+from routing.change_requests import RequestStore
 from routing.deadline_watch import DeadlineStore
 from routing.lanes import Lane
 from routing.records import (
@@ -22,7 +22,6 @@ from routing.records import (
     Delivery,
     DocumentRecord,
     Event,
-    Link,
     PackageRecord,
 )
 from routing.route_table import RegistryData
@@ -172,34 +171,6 @@ class InboxCursor:
     delivery_id: str
 
 
-class RequestStore(Protocol):
-    """Requests to change copies, and links between documents."""
-
-    async def add(self, requests: Sequence[ChangeRequest]) -> None:
-        """Keep new requests."""
-
-    async def settle(self, requests: Sequence[ChangeRequest]) -> None:
-        """Store the state and answer of known requests."""
-
-    async def pending_of_document(self, document_pk: str) -> list[ChangeRequest]:
-        """Requests about a document's copies that are not answered, oldest first."""
-
-    async def pending_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
-        """Unanswered requests about, or carried by, this document's copies of one recipient."""
-
-    async def superseded_for(self, document_pk: str, recipient: str) -> list[ChangeRequest]:
-        """The same, of those in whose place a later request came."""
-
-    async def of_document(self, document_pk: str) -> list[ChangeRequest]:
-        """All requests about a document's copies, oldest first."""
-
-    async def link(self, link: Link, now: datetime) -> None:
-        """Tie two documents; doing so again changes nothing."""
-
-    async def links_of(self, document_pks: Sequence[str]) -> list[Link]:
-        """Links from or to these documents."""
-
-
 class Transaction(Protocol):
     """One database transaction. Everything done through it commits together or not at all."""
 
@@ -220,20 +191,38 @@ class Transaction(Protocol):
     async def get_packages(self, package_ids: Sequence[str]) -> dict[str, PackageRecord]:
         """Those of these packages that exist, by id."""
 
-    async def packages_of_document(self, document_pk: str) -> list[PackageRecord]:
-        """All packages that are or speak about a document, oldest first."""
+    async def packages_of_document(
+        self, document_pk: str, *, kind: str = ""
+    ) -> list[PackageRecord]:
+        """All packages that are or speak about a document, oldest first; of one kind if given.
+
+        A circular has many times more reports than versions.
+        """
 
     async def insert_package(self, package: PackageRecord) -> None:
         """Keep a new package."""
 
     async def lock_document(
-        self, sender: str, document_id: str, *, pk: str, subject: str, search: str, now: datetime
+        self,
+        sender: str,
+        document_id: str,
+        *,
+        pk: str,
+        subject: str,
+        search: str,
+        now: datetime,
+        version: int = 0,
     ) -> DocumentRecord:
         """The document of this sender and DocumentId, made under `pk` when new, and locked.
 
-        Until the transaction ends nobody else takes a step in this document's life. `version` is
-        0 for a document just made.
+        Until the transaction ends nobody else takes a step in this document's life. A document
+        just made has this `version`: 0 where its first package may need a second try.
         """
+
+    async def known_before(
+        self, sender: str, digest: str, document_id: str
+    ) -> tuple[bool, DocumentRecord | None]:
+        """Whether the sender handed these bytes in before, and its document of this DocumentId."""
 
     async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
         """The document, if it is known."""
@@ -304,6 +293,13 @@ class Transaction(Protocol):
 
         Urgent first, then by fair key. Connections that are suspended or that have `window`
         doorbells in the broker already are passed over.
+        """
+
+    async def queue_rings(self, owner: str, changes: Sequence[Change]) -> list[str]:
+        """Store changes of doorbells that the broker has, with their events; the ids of those.
+
+        Left alone is what `owner` has not claimed any more, or what is not in the state that it
+        was claimed in. All changes have the same states and the same time.
         """
 
     async def settle_rings(

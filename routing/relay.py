@@ -61,17 +61,20 @@ async def relay_once(
         return RelayReport(0, 0, 0)
     outcomes = await broker.publish([_doorbell(row) for row in claimed], PUBLISH_TIMEOUT)
     confirmed = [
-        row.id
+        row
         for row, outcome in zip(claimed, outcomes, strict=True)
         if outcome is PublishOutcome.CONFIRMED
     ]
-    failed = sorted({row.id for row in claimed} - set(confirmed))
+    failed = sorted({row.id for row in claimed} - {row.id for row in confirmed})
     failures = max(row.ring_failures for row in claimed) + 1
     retry_at = relay_again_at(failures, now, spread)
 
     async def settle(tx: Transaction) -> None:
-        rows = await tx.settle_rings(owner, confirmed, failed, retry_at)
-        await tx.apply(list(_queued(rows, now)))
+        # Nearly always nothing has happened since the claim: one statement for all.
+        queued = set(await tx.queue_rings(owner, _first_rung(confirmed, now)))
+        others = [row.id for row in confirmed if row.id not in queued]
+        rows = await tx.settle_rings(owner, others, failed, retry_at)
+        await tx.apply(_queued(rows, now))
 
     await database.write(settle)
     return RelayReport(len(claimed), len(confirmed), len(failed))
@@ -83,18 +86,27 @@ def _doorbell(row: Delivery) -> Doorbell:
     return Doorbell(row.id, row.connection_id, row.lane, row.correlation_id)
 
 
-def _queued(rows: list[Delivery], now: datetime) -> list[Change]:
-    """The deliveries that were only accepted are queued now; a worker may have been faster.
+def _first_rung(rows: list[Delivery], now: datetime) -> list[Change]:
+    """The deliveries that were only accepted are queued now."""
+    steps = [
+        change(
+            row,
+            Happening.RELAYED,
+            actor="gateway:relay",
+            now=now,
+            ring_at=None,
+            ring_failures=0,
+        )
+        for row in rows
+        if row.state is TransportState.ACCEPTED
+    ]
+    return [step for step in steps if isinstance(step, Change)]
 
-    Those that wait for a further attempt are in the broker since now, too, which is what counts
-    when a doorbell is looked for that got lost.
+
+def _queued(rows: list[Delivery], now: datetime) -> list[Change]:
+    """The rest: what waits for a further attempt is in the broker since now, too, which counts
+    when a doorbell is looked for that got lost. A worker may have been faster.
     """
-    changes = []
-    for row in rows:
-        if row.state is TransportState.ACCEPTED:
-            step = change(row, Happening.RELAYED, actor="gateway:relay", now=now)
-            if isinstance(step, Change):
-                changes.append(step)
-        elif row.state in (TransportState.QUEUED, TransportState.UNKNOWN):
-            changes.append(rung(row, now))
-    return changes
+    again = (TransportState.QUEUED, TransportState.UNKNOWN)
+    waiting = [rung(row, now) for row in rows if row.state in again]
+    return [*_first_rung(rows, now), *waiting]

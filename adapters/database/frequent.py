@@ -14,12 +14,16 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Insert,
+    Integer,
     String,
     Table,
+    and_,
     any_,
     bindparam,
+    exists,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -63,6 +67,19 @@ FIND_DOCUMENT = Prepared(
     ),
     tuple(documents.c),
 )
+_wanted = select(literal(1).label("one")).subquery("wanted")
+_package_known = exists().where(_p.sender == bindparam("sender"), _p.digest == bindparam("digest"))
+_known = [_package_known.label("known"), *documents.c]
+#: One row, whatever is known.
+KNOWN_BEFORE = Prepared(
+    select(*_known).select_from(
+        _wanted.outerjoin(
+            documents,
+            and_(_doc.sender == bindparam("sender"), _doc.document_id == bindparam("document_id")),
+        )
+    ),
+    _known,
+)
 
 
 def _lock_document(dialect: Any) -> Prepared:
@@ -100,6 +117,12 @@ _look_behind = (
 LOOK_BEHIND = Prepared(_look_behind, _BEHIND)
 LOCK_BEHIND = Prepared(_look_behind.with_for_update(of=deliveries), _BEHIND)
 
+_waiting = statements.inbox(select(*_BEHIND).join(packages, _p.id == _d.package_id))
+_waiting = _waiting.limit(bindparam("limit", None, type_=Integer))
+#: What waits for a pull connection, each with its package: the first page, and those after it.
+INBOX = Prepared(_waiting, _BEHIND)
+INBOX_AFTER = Prepared(_waiting.where(statements.after_place()), _BEHIND)
+
 
 def _among(dialect: str) -> ColumnElement[bool]:
     """The id is one of `ids`: one statement for lists of any length."""
@@ -123,18 +146,31 @@ LOCK_DELIVERIES = {
 # --- the outbox -----------------------------------------------------------------------------------
 
 CLAIM_RINGS = Prepared(statements.claim_rings(), tuple(deliveries.c))
+_SETTLED = {"ring_at": None, "ring_owner": None, "ring_until": None, "ring_failures": 0}
 
 
 def _settle(dialect: str) -> Prepared:
     """The broker has these: nothing to relay any more."""
-    settled = {"ring_at": None, "ring_owner": None, "ring_until": None, "ring_failures": 0}
     mine = _d.ring_owner == bindparam("owner")
-    settle = update(deliveries).where(_among(dialect), mine).values(settled)
+    settle = update(deliveries).where(_among(dialect), mine).values(_SETTLED)
     return Prepared(settle.returning(*_DELIVERY), _DELIVERY)
+
+
+def _queue(dialect: str) -> Prepared:
+    """The same, where nothing happened since the claim: with the step to another state."""
+    as_claimed = and_(_d.ring_owner == bindparam("owner"), _d.state == bindparam("before"))
+    queued: dict[str, Any] = {
+        "state": bindparam("after"),
+        "updated_at": bindparam("now"),
+        **_SETTLED,
+    }
+    queue = update(deliveries).where(_among(dialect), as_claimed).values(queued)
+    return Prepared(queue.returning(_d.id), [_d.id])
 
 
 #: By the name of the dialect.
 SETTLE_CONFIRMED = {dialect: _settle(dialect) for dialect in ("postgresql", "sqlite")}
+QUEUE_CONFIRMED = {dialect: _queue(dialect) for dialect in ("postgresql", "sqlite")}
 
 # --- the log --------------------------------------------------------------------------------------
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, func, or_, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from adapters.database import rows, statements
 from adapters.database.store import SqlDatabase
@@ -22,7 +24,7 @@ class PartnerLists:
 
     async def received(self, connection_id: str, kind: str, limit: int) -> list[InboxItem]:
         """What waits in the inbox, in its order."""
-        query = statements.inbox(connection_id, None, limit).where(_of_kind(kind))
+        query = _inbox(connection_id, kind).limit(limit)
 
         async def read(tx: Transaction) -> list[InboxItem]:
             found = [rows.delivery_of(row) for row in (await sql_of(tx).execute(query)).mappings()]
@@ -33,8 +35,8 @@ class PartnerLists:
 
     async def waiting(self, connection_id: str, kind: str) -> int:
         """How many packages of a kind wait in the inbox."""
-        every = statements.inbox(connection_id, None, 1).where(_of_kind(kind))
-        query = select(func.count()).select_from(every.limit(None).order_by(None).subquery())
+        every = _inbox(connection_id, kind).order_by(None).subquery()
+        query = select(func.count()).select_from(every)
 
         async def read(tx: Transaction) -> int:
             return int((await sql_of(tx).execute(query)).scalar_one())
@@ -68,6 +70,11 @@ class PartnerLists:
             return [InboxItem(row, known[row.package_id]) for row in found]
 
         return await self._database.read(read)
+
+
+def _inbox(connection_id: str, kind: str) -> Select[Any]:
+    waiting = statements.inbox(select(*deliveries.c)).where(_of_kind(kind))
+    return waiting.params(connection_id=connection_id)
 
 
 def _of_kind(kind: str) -> ColumnElement[bool]:

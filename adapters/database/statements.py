@@ -17,7 +17,6 @@ from sqlalchemy import (
     exists,
     false,
     func,
-    literal,
     null,
     or_,
     select,
@@ -29,7 +28,7 @@ from adapters.database.rows import MUTABLE
 from adapters.database.tables import connections, deliveries, documents, packages
 from identifiers.organ_id import CodeSystem, OrganId
 from identifiers.texts import fold
-from routing.ports import DeliveryQuery, DocumentQuery, InboxCursor
+from routing.ports import DeliveryQuery, DocumentQuery
 from routing.records import DOCUMENT
 from routing.route_table import ConnectionStatus
 from routing.states import TransportState
@@ -131,22 +130,21 @@ def settle_failed(owner: str, ids: Sequence[str], retry_at: datetime) -> Update:
     )
 
 
-def inbox(connection_id: str, after: InboxCursor | None, limit: int) -> Select[Any]:
-    """What waits for a pull connection."""
-    query = (
-        select(*deliveries.c)
-        .where(_d.connection_id == connection_id, _is_in(*IN_INBOX), _d.offered_at.is_not(None))
-        .order_by(_d.lane_rank, _d.offered_at, _d.id)
-        .limit(limit)
+def inbox(query: Select[Any]) -> Select[Any]:
+    """Those of the deliveries in `query` that wait for the pull connection `connection_id`."""
+    mine = _d.connection_id == bindparam("connection_id", None, type_=_d.connection_id.type)
+    waits = (mine, _is_in(*IN_INBOX), _d.offered_at.is_not(None))
+    return query.where(*waits).order_by(_d.lane_rank, _d.offered_at, _d.id)
+
+
+def after_place() -> ColumnElement[bool]:
+    """Behind the place in the order of an inbox that `rank`, `offered_at` and `id` name."""
+    place = (
+        bindparam("rank", None, type_=_d.lane_rank.type),
+        bindparam("offered_at", None, type_=_d.offered_at.type),
+        bindparam("id", None, type_=_d.id.type),
     )
-    if after is not None:
-        place = tuple_(
-            literal(after.rank, _d.lane_rank.type),
-            literal(after.offered_at, _d.offered_at.type),
-            literal(after.delivery_id, _d.id.type),
-        )
-        query = query.where(tuple_(_d.lane_rank, _d.offered_at, _d.id) > place)
-    return query
+    return tuple_(_d.lane_rank, _d.offered_at, _d.id) > tuple_(*place)
 
 
 def lost_rings(before: datetime, limit: int) -> Select[Any]:

@@ -21,13 +21,13 @@ from adapters.database.tables import (
     events,
     packages,
 )
+from routing.change_requests import RequestStore
 from routing.deadline_watch import DeadlineStore
 from routing.ports import (
     DeliveryQuery,
     DocumentQuery,
     InboxCursor,
     InboxItem,
-    RequestStore,
     Transaction,
 )
 from routing.records import Attempt, Change, Delivery, DocumentRecord, Event, PackageRecord
@@ -90,9 +90,13 @@ class SqlTransaction:
         found = await self._all(select(packages).where(packages.c.id.in_(package_ids)))
         return {row["id"]: rows.package_of(row) for row in found}
 
-    async def packages_of_document(self, document_pk: str) -> list[PackageRecord]:
+    async def packages_of_document(
+        self, document_pk: str, *, kind: str = ""
+    ) -> list[PackageRecord]:
         """See the port."""
         query = select(packages).where(packages.c.document_pk == document_pk)
+        if kind:
+            query = query.where(packages.c.kind == kind)
         found = await self._all(query.order_by(packages.c.received_at, packages.c.id))
         return [rows.package_of(row) for row in found]
 
@@ -101,20 +105,36 @@ class SqlTransaction:
         await self.connection.run_many(frequent.INSERT_PACKAGE, [rows.package_row(package)])
 
     async def lock_document(
-        self, sender: str, document_id: str, *, pk: str, subject: str, search: str, now: datetime
+        self,
+        sender: str,
+        document_id: str,
+        *,
+        pk: str,
+        subject: str,
+        search: str,
+        now: datetime,
+        version: int = 0,
     ) -> DocumentRecord:
         """See the port."""
         new = {
             "pk": pk,
             "sender": sender,
             "document_id": document_id,
-            "version": 0,
+            "version": version,
             "subject": subject,
             "search": search,
             "created_at": now,
         }
         lock = frequent.LOCK_DOCUMENT[self.connection.dialect.name]
         return rows.document_of((await self.connection.run(lock, new))[0])
+
+    async def known_before(
+        self, sender: str, digest: str, document_id: str
+    ) -> tuple[bool, DocumentRecord | None]:
+        """See the port."""
+        key = {"sender": sender, "digest": digest, "document_id": document_id}
+        (row,) = await self.connection.run(frequent.KNOWN_BEFORE, key)
+        return bool(row["known"]), rows.document_of(row) if row["pk"] is not None else None
 
     async def find_document(self, sender: str, document_id: str) -> DocumentRecord | None:
         """See the port."""
@@ -231,6 +251,24 @@ class SqlTransaction:
         claimed = [rows.delivery_of(row) for row in found]
         return sorted(claimed, key=lambda row: (row.lane.rank, row.fair_key, row.id))
 
+    async def queue_rings(self, owner: str, changes: Sequence[Change]) -> list[str]:
+        """See the port."""
+        if not changes:
+            return []
+        states = {(one.before.state.value, one.after.state.value) for one in changes}
+        ((before, after),) = states
+        asked = {
+            "owner": owner,
+            "ids": [one.after.id for one in changes],
+            "before": before,
+            "after": after,
+            "now": changes[0].after.updated_at,
+        }
+        queue = frequent.QUEUE_CONFIRMED[self.connection.dialect.name]
+        stored = {row["id"] for row in await self.connection.run(queue, asked)}
+        await self.append([one.event for one in changes if one.after.id in stored])
+        return sorted(stored)
+
     async def settle_rings(
         self, owner: str, confirmed: Sequence[str], failed: Sequence[str], retry_at: datetime
     ) -> list[Delivery]:
@@ -247,9 +285,13 @@ class SqlTransaction:
         self, connection_id: str, after: InboxCursor | None, limit: int
     ) -> list[InboxItem]:
         """See the port."""
-        waiting = await self._deliveries(statements.inbox(connection_id, after, limit), lock=False)
-        of_ids = await self.get_packages(list({row.package_id for row in waiting}))
-        return [InboxItem(row, of_ids[row.package_id]) for row in waiting]
+        asked: dict[str, Any] = {"connection_id": connection_id, "limit": limit}
+        page = frequent.INBOX
+        if after is not None:
+            page = frequent.INBOX_AFTER
+            asked |= {"rank": after.rank, "offered_at": after.offered_at, "id": after.delivery_id}
+        found = await self.connection.run(page, asked)
+        return [InboxItem(rows.delivery_of(row), rows.package_of(row, "p_")) for row in found]
 
     async def lost_rings(self, before: datetime, limit: int) -> list[Delivery]:
         """See the port."""

@@ -244,6 +244,8 @@ async def test_deliveries_of_document_by_version_recipient_and_kind(database: Sq
     assert await ids(kind="status") == [rows[2].id]
     listed = await look(database, lambda tx: tx.packages_of_document(pk))
     assert {one.id for one in listed} == {first.id, second.id, told.id}
+    documents = await look(database, lambda tx: tx.packages_of_document(pk, kind="document"))
+    assert {one.id for one in documents} == {first.id, second.id}
 
 
 async def test_deliveries_of_package_in_the_order_of_recipients(database: SqlDatabase) -> None:

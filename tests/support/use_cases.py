@@ -232,6 +232,10 @@ class Gateway:
     async def fetch_and_confirm(self, of: str, delivery_id: str) -> None:
         """An agency's system takes one package."""
         await self.fetch(of, delivery_id)
+        await self.confirm(of, delivery_id)
+
+    async def confirm(self, of: str, delivery_id: str) -> None:
+        """It says that it has what it fetched."""
         mine = self.world.of(of)
         await confirm(self.database, delivery_id, mine, self.clock(), self.on_time)
 
