@@ -13,13 +13,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from envelopes.compose import compose_bytes
 from envelopes.model import Attachment
 from tests.support.builders import ALPHA, BETA, GAMMA, document, wire
-from tests.support.servers import free_port, wait_until
+from tests.support.servers import Child, free_port, wait_until
+from tests.support.servers.warm import run_program
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = (sys.executable, "-m", "gateway.cli")
@@ -45,21 +47,19 @@ class Shell:
         }
 
     def run(
-        self, *arguments: str | Path, code: int = 0, token: str = "", **options: Any
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run a command to its end; its exit code must be `code`."""
-        environment = {**self.environment, **({"LIENTHONG_TOKEN": token} if token else {})}
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-            **options,
-        )
+        self, *arguments: str | Path, code: int = 0, token: str = "", given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, `given` on its standard input; its exit code must be `code`."""
+        done = self.ended(*arguments, token=token, given=given)
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
+
+    def ended(
+        self, *arguments: str | Path, token: str = "", given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, whatever that is."""
+        environment = {**self.environment, **({"LIENTHONG_TOKEN": token} if token else {})}
+        return run_program(*arguments, env=environment, given=given, timeout=PATIENCE)
 
     def json(self, *arguments: str | Path, **options: Any) -> Any:
         """Run a command with --json; the document that it prints."""
@@ -67,16 +67,11 @@ class Shell:
 
     def ready(self) -> bool:
         """Whether the service answers and is well."""
-        done = subprocess.run(
-            [*COMMAND, "inbox", "--token", "lt_none"],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        # Refused for its token: somebody is there to refuse it.
-        return done.returncode == 1
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
 
 @pytest.fixture
@@ -88,25 +83,17 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def served(shell: Shell) -> Iterator[Shell]:
     """A shell with a service; it must end well when it is told to."""
-    log = (shell.folder / "service.log").open("wb")
-    child = subprocess.Popen(
-        [*COMMAND, "serve"], cwd=ROOT, env=shell.environment, stdout=log, stderr=log
-    )
-    try:
+    log = shell.folder / "service.log"
+    with Child([*COMMAND, "serve"], log=log, env=shell.environment, cwd=ROOT) as child:
         wait_until(shell.ready, PATIENCE, "the service")
         yield shell
-        child.send_signal(signal.SIGTERM)
-        assert child.wait(PATIENCE) == 0
-    finally:
-        child.kill()
-        child.wait()
-        log.close()
+        assert child.end(patience=PATIENCE) == 0
 
 
 def connect(shell: Shell, name: str, *codes: str) -> str:
     """Add a connection; its token."""
     agencies = [part for code in codes for part in ("--agency", code)]
-    return shell.run("connections", "add", name, *agencies).stdout.decode().strip()
+    return shell.run("connections", "add", name, *agencies).stdout.strip()
 
 
 def test_the_whole_road_by_commands(served: Shell) -> None:
@@ -119,30 +106,30 @@ def test_the_whole_road_by_commands(served: Shell) -> None:
     sent = served.json("send", package, token=alpha)
     assert sent["repeated"] is False and len(sent["deliveries"]) == 1
     again = served.run("send", package, token=alpha)
-    assert b"handed in before" in again.stderr and sent["id"].encode() in again.stdout
-    piped = served.json("send", "-", token=alpha, input=content)
+    assert "handed in before" in again.stderr and sent["id"] in again.stdout
+    piped = served.json("send", "-", token=alpha, given=content.decode())
     assert piped["repeated"] is True and piped["id"] == sent["id"]
 
     item = served.json("inbox", "--wait", "20", token=beta)["items"][0]
     assert item["subject"] == "V/v liên thông"
     early = served.run("confirm", item["id"], token=beta, code=1)
-    assert "trước khi xác nhận" in early.stderr.decode() and b"Fetch the package" in early.stderr
+    assert "trước khi xác nhận" in early.stderr and "Fetch the package" in early.stderr
 
     received = served.folder / "received.edxml"
     fetched = served.json("fetch", item["id"], "-o", received, token=beta)
     assert received.read_bytes() == content
     assert fetched["sha256"] == hashlib.sha256(content).hexdigest()
-    assert served.run("fetch", item["id"], "-o", "-", token=beta).stdout == content
+    assert served.run("fetch", item["id"], "-o", "-", token=beta).stdout.encode() == content
 
     assert served.json("confirm", item["id"], token=beta)["alreadyConfirmed"] is False
-    assert b"confirmed before" in served.run("confirm", item["id"], token=beta).stdout
-    assert b"Nothing waits" in served.run("inbox", token=beta).stderr
+    assert "confirmed before" in served.run("confirm", item["id"], token=beta).stdout
+    assert "Nothing waits" in served.run("inbox", token=beta).stderr
 
     served.run("report", item["id"], "--status", "03", "--staff", "Lan", token=beta)
     report = served.json("inbox", "--wait", "20", token=alpha)["items"][0]
     assert (report["kind"], report["meaning"]) == ("status", "03")
 
-    story = served.run("trace", sent["documentId"], "--lang", "en").stdout.decode()
+    story = served.run("trace", sent["documentId"], "--lang", "en").stdout
     for words in ("accepted a new document", "fetched the package", "reported 03 (accepted)"):
         assert words in story
 
@@ -152,17 +139,17 @@ def test_refusals_are_readable_and_exit_1(served: Shell) -> None:
     alpha, beta = connect(served, "alpha", ALPHA), connect(served, "beta", BETA)
     package = served.folder / "document.edxml"
     package.write_bytes(wire(document(BETA)))
-    forged = served.run("send", package, token=beta, code=1).stderr.decode()
+    forged = served.run("send", package, token=beta, code=1).stderr
     assert "ID-SENDER" in forged and ALPHA in forged and "403" in forged
 
     broken = served.folder / "broken.edxml"
     broken.write_bytes(package.read_bytes().replace(b"BussinessDocType>0<", b"BussinessDocType>9<"))
     findings = served.json("send", broken, token=alpha, code=1)["findings"]
-    said = served.run("send", broken, token=alpha, code=1).stderr.decode()
+    said = served.run("send", broken, token=alpha, code=1).stderr
     for finding in findings:
         assert finding["sentence"]["vi"] in said and finding["sentence"]["en"] in said
         assert f"line {finding['line']}" in said
-    only = served.run("--lang", "vi", "send", broken, token=alpha, code=1).stderr.decode()
+    only = served.run("--lang", "vi", "send", broken, token=alpha, code=1).stderr
     assert findings[0]["sentence"]["en"] not in only and findings[0]["sentence"]["vi"] in only
 
     served.run("send", package, token="lt_wrong", code=1)
@@ -195,7 +182,7 @@ def test_a_running_service_obeys_operators_at_once(served: Shell) -> None:
     alpha, beta = connect(served, "alpha", ALPHA), connect(served, "beta", BETA)
     served.run("connections", "suspend", "beta")
     wait_until(
-        lambda: b"403" in _ended(served, "inbox", token=beta).stderr, PATIENCE, "the suspension"
+        lambda: "403" in served.ended("inbox", token=beta).stderr, PATIENCE, "the suspension"
     )
     package = served.folder / "document.edxml"
     package.write_bytes(wire(document(BETA)))
@@ -203,21 +190,10 @@ def test_a_running_service_obeys_operators_at_once(served: Shell) -> None:
     served.run("deliveries", "hold", waiting, "--reason", "kiểm tra lại")
     served.run("connections", "resume", "beta")
     served.run("deliveries", "release", waiting)
-    new = served.run("connections", "rotate", "beta", "--now").stdout.decode().strip()
+    new = served.run("connections", "rotate", "beta", "--now").stdout.strip()
     item = served.json("inbox", "--wait", "20", token=new)["items"][0]
     assert item["id"] == waiting
     served.run("inbox", token=beta, code=1)
-
-
-def _ended(shell: Shell, *arguments: str, token: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env={**shell.environment, "LIENTHONG_TOKEN": token},
-        capture_output=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def test_without_a_service_the_answer_is_one_line_and_exit_3(shell: Shell) -> None:
@@ -244,7 +220,7 @@ def test_a_reader_that_had_enough_is_no_error_message(shell: Shell) -> None:
 def test_an_empty_postgresql_asks_to_be_migrated(shell: Shell, postgres_url: str) -> None:
     """Only SQLite is made by itself; a server's database is migrated when an operator says so."""
     shell.environment["LIENTHONG_DATABASE_URL"] = postgres_url
-    assert b"lienthong database migrate" in shell.run("agencies", "list", code=2).stderr
+    assert "lienthong database migrate" in shell.run("agencies", "list", code=2).stderr
     assert shell.json("database", "migrate")["before"] == "empty"
     connect(shell, "gamma", GAMMA)
     assert shell.json("connections", "list")["items"][0]["name"] == "gamma"
@@ -267,7 +243,7 @@ def test_the_demonstration_shows_the_whole_road_in_time(shell: Shell, tmp_path: 
     # What the shell is set up for must not be touched.
     shell.environment["LIENTHONG_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/x"
     start = time.monotonic()
-    text = shell.run("demo").stdout.decode()
+    text = shell.run("demo").stdout
     assert time.monotonic() - start < 15
     for verb in ("serve", "connections add", "send", "inbox", "fetch", "confirm", "report"):
         assert f"$ lienthong {verb}" in text
