@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 
-from envelopes.model import SignatureForm
+from envelopes.model import VIETNAM_TIME, SignatureForm
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
@@ -179,10 +179,19 @@ def check_term(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
             if verdict.renewed
             else parameters.max_new_certificate_years
         )
-        start, end = signer.not_before.date(), signer.not_after.date()
+        start, end = _day(signer.not_before), _day(signer.not_after)
         if end > _years_later(start, years):
             found = f"{start:%Y/%m/%d} – {end:%Y/%m/%d}"
             yield Broken(element, found=found, allowed=f"<= {years} năm / years")
+
+
+def _day(moment: datetime) -> date:
+    """A certificate's times are in UTC; its terms are days of this country."""
+    try:
+        return moment.astimezone(VIETNAM_TIME).date()
+    except OverflowError:
+        # One without an end says 9999-12-31T23:59:59Z (RFC 5280, 4.1.2.5).
+        return date.max
 
 
 def placed(signed: SignatureFacts) -> Iterator[tuple[str, SignatureVerdict]]:

@@ -345,6 +345,10 @@ def test_an_owner_is_compared_by_code_not_by_text(code: str, told: int) -> None:
         (datetime(2024, 2, 29, tzinfo=UTC), datetime(2029, 2, 28, tzinfo=UTC), False),
         (datetime(2024, 2, 29, tzinfo=UTC), datetime(2029, 3, 1, tzinfo=UTC), True),
         (datetime(9998, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC), False),
+        (datetime(9998, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), False),
+        # Days begin and end seven hours earlier than in UTC.
+        (datetime(2024, 2, 29, 17, tzinfo=UTC), datetime(2029, 3, 1, 16, tzinfo=UTC), False),
+        (datetime(2024, 3, 1, tzinfo=UTC), datetime(2029, 3, 1, 17, tzinfo=UTC), True),
     ],
 )
 def test_terms_are_counted_in_calendar_years(start: datetime, end: datetime, trips: bool) -> None:
