@@ -3,13 +3,13 @@
 `PackageReader` is pushed the bytes as they arrive, in blocks of any size, and never raises for what
 they hold: whatever is wrong becomes a finding. Attachments are decoded, unwrapped, measured and
 digested on the way; whoever wants their bytes gives an `attachment_sink` or asks
-`open_attachment` later.
+`open_attachment`, or `open_attachments` for all of them, later.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from envelopes import element_names as names
@@ -33,6 +33,7 @@ __all__ = [
     "ReadLimits",
     "ReadResult",
     "open_attachment",
+    "open_attachments",
     "read_package",
 ]
 
@@ -246,6 +247,62 @@ def open_attachment(
     found = scanner.attachments[taken[0]]
     if found.file is None or not found.file.written:
         raise AttachmentUnreadable(content_id, tuple(scanner.findings))
+
+
+def open_attachments(
+    chunks: Iterable[bytes], attachments: Sequence[Attachment], limits: ReadLimits | None = None
+) -> Iterator[tuple[int, bytes | None]]:
+    """The bytes of all files in one pass, decoded and unwrapped: index and piece, file after file.
+
+    Give all attachments that reading found, in their order. A file's bytes count only once its
+    index came with None, which stands at its end; a broken file has no such end.
+    """
+    pieces: deque[tuple[int, bytes]] = deque()
+
+    def sink(_content_id: str, index: int) -> Writer | None:
+        def keep(piece: bytes) -> None:
+            pieces.append((index, piece))
+
+        return keep if index < len(attachments) else None
+
+    def force(index: int) -> bool | None:
+        return attachments[index].wrapped if index < len(attachments) else None
+
+    scanner = Scanner(limits or ReadLimits(), sink, force_wrapped=force)
+    ended = 0
+    for _ in _fed(scanner, chunks):
+        # Where another file has begun, the one before is over, with or without content.
+        last = scanner.attachments[-1:]
+        over = len(scanner.attachments) - (0 if last and last[0].seen_content else len(last))
+        yield from _in_order(pieces, scanner.attachments[ended:over], ended)
+        ended = over
+        if ended >= len(attachments):
+            break
+
+
+def _fed(scanner: Scanner, chunks: Iterable[bytes]) -> Iterator[None]:
+    """Feed a scanner in small steps until nothing more can come."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _REREAD_BYTES):
+            scanner.feed(chunk[start : start + _REREAD_BYTES])
+            yield
+        if scanner.stopped:
+            return
+    scanner.close()
+    yield
+
+
+def _in_order(
+    pieces: deque[tuple[int, bytes]], settled: Sequence[ScannedAttachment], first: int
+) -> Iterator[tuple[int, bytes | None]]:
+    """What one step gave: the settled files each with its end, then the beginning of the next."""
+    for index, attachment in enumerate(settled, first):
+        while pieces and pieces[0][0] == index:
+            yield pieces.popleft()
+        if attachment.file is not None and attachment.file.written:
+            yield index, None
+    while pieces:
+        yield pieces.popleft()
 
 
 def _bare(content_id: str) -> str:

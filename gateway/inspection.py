@@ -8,7 +8,8 @@ profile of its sender. A scanner that is away makes the package wait (`Judgement
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from adapters.payloads import Payloads
 from adapters.signatures import SignatureInspector
 from envelopes.limits import ReadLimits
 from envelopes.model import Attachment, Document
-from envelopes.read import AttachmentUnreadable, ReadResult, open_attachment
+from envelopes.read import AttachmentUnreadable, ReadResult, open_attachments
 from envelopes.rules.facts import Lookups, PackageFacts, ScanFacts, ScanVerdict
 from envelopes.rules.profile import Profile, load_profile, profile_for
 from envelopes.rules.runner import Judgement, judge
@@ -160,13 +161,12 @@ class Inspection:
         """What the scanner says of each file of the package at `path`; None without a scanner."""
         if self.scanner is None:
             return None
-        found: list[ScanFacts] = []
+        found = _unscanned(read)
         try:
             await self._scan_into(found, self.scanner, path, read)
         except ScannerUnavailable as error:
             # The files after this one would only find the scanner away as well.
             log.warning("scanner.unavailable", error=str(error), consequence="packages wait")
-            found.append(ScanFacts(len(found), ScanVerdict.UNSCANNED))
         return tuple(found)
 
     async def scan_all(self, path: Path, read: ReadResult) -> tuple[ScanFacts, ...]:
@@ -176,44 +176,78 @@ class Inspection:
         """
         if self.scanner is None:
             raise ScannerUnavailable("no scanner is configured")
-        found: list[ScanFacts] = []
+        found = _unscanned(read)
         await self._scan_into(found, self.scanner, path, read)
         return tuple(found)
 
     async def _scan_into(
         self, found: list[ScanFacts], scanner: ClamAv, path: Path, read: ReadResult
     ) -> None:
-        attachments = read.package.attachments if isinstance(read.package, Document) else ()
-        for index, file in enumerate(attachments):
-            found.append(await self._scan_one(scanner, path, index, file))
-
-    async def _scan_one(
-        self, scanner: ClamAv, path: Path, index: int, file: Attachment
-    ) -> ScanFacts:
-        try:
-            scanned = await scanner.scan(_content(path, file, self._limits))
-        except AttachmentUnreadable:
-            # The reader found it broken and said so; what cannot be opened is not passed on.
-            return ScanFacts(index, ScanVerdict.UNSCANNED)
-        if scanned.clean:
-            return ScanFacts(index, ScanVerdict.CLEAN)
-        return ScanFacts(index, ScanVerdict.INFECTED, scanned.threat)
+        """Fill in what the scanner says, file after file as they come out of the package."""
+        files = _Files(path, _attachments(read), self._limits)
+        while (index := await files.next()) is not None:
+            try:
+                scanned = await scanner.scan(files.content(index))
+            except AttachmentUnreadable:
+                # The reader found it broken and said so; what cannot be opened is not passed on.
+                continue
+            # The scanner may have its answer before the end.
+            await files.skip(index)
+            verdict = ScanVerdict.CLEAN if scanned.clean else ScanVerdict.INFECTED
+            found[index] = ScanFacts(index, verdict, scanned.threat)
 
 
-async def _content(path: Path, file: Attachment, limits: ReadLimits) -> AsyncIterator[bytes]:
-    """One file of a package on disk, decoded, in blocks read outside the event loop."""
-    blocks = open_attachment(blocks_of(path), file, limits)
+def _attachments(read: ReadResult) -> tuple[Attachment, ...]:
+    return read.package.attachments if isinstance(read.package, Document) else ()
 
-    def several() -> bytes:
-        gathered = bytearray()
-        for block in blocks:
-            gathered += block
-            if len(gathered) >= BLOCK:
-                break
-        return bytes(gathered)
 
-    while block := await asyncio.to_thread(several):
-        yield block
+def _unscanned(read: ReadResult) -> list[ScanFacts]:
+    return [ScanFacts(n, ScanVerdict.UNSCANNED) for n in range(len(_attachments(read)))]
+
+
+class _Files:
+    """The files of a package on disk, decoded, in one pass that is read outside the event loop."""
+
+    def __init__(self, path: Path, attachments: Sequence[Attachment], limits: ReadLimits) -> None:
+        self._attachments = attachments
+        self._pieces = open_attachments(blocks_of(path), attachments, limits)
+        self._ahead: deque[tuple[int, bytes | None]] = deque()
+
+    async def next(self) -> int | None:
+        """The index of the file that comes next; None when there is none."""
+        return self._ahead[0][0] if await self._look() else None
+
+    async def content(self, index: int) -> AsyncIterator[bytes]:
+        """That file in blocks. Raises `AttachmentUnreadable` for one that is not whole."""
+        while await self._look() and self._ahead[0][0] == index:
+            block = bytearray()
+            while self._ahead and self._ahead[0][0] == index:
+                _, piece = self._ahead.popleft()
+                if piece is None:
+                    yield bytes(block)
+                    return
+                block += piece
+            yield bytes(block)
+        raise AttachmentUnreadable(self._attachments[index].content_id)
+
+    async def skip(self, index: int) -> None:
+        """Pass over what is left of that file."""
+        while await self._look() and self._ahead[0][0] == index:
+            self._ahead.popleft()
+
+    async def _look(self) -> bool:
+        """Whether anything is to come."""
+        if not self._ahead:
+            await asyncio.to_thread(self._read_on)
+        return bool(self._ahead)
+
+    def _read_on(self) -> None:
+        size = 0
+        for index, piece in self._pieces:
+            self._ahead.append((index, piece))
+            size += len(piece or b"")
+            if size >= BLOCK:
+                return
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

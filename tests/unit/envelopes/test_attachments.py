@@ -7,6 +7,7 @@ import io
 import struct
 import zipfile
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 
 from envelopes.base64_stream import Base64Decoder
 from envelopes.content_types import detect, is_zip_kind
-from envelopes.read import AttachmentUnreadable, open_attachment
+from envelopes.model import Document
+from envelopes.read import AttachmentUnreadable, open_attachment, open_attachments, read_package
 from envelopes.zip_stream import SingleEntryUnzipper, ZipForm
 from tests.support.make_corpus import PDF, archive, overlapping, wrap, wrap_streamed, wrong_crc
-from tests.unit.envelopes.packages import good_bytes
+from tests.unit.envelopes.packages import corpus, good_bytes
 
 
 def _decode(text: str, cuts: list[int]) -> tuple[bytes, Base64Decoder]:
@@ -167,6 +169,36 @@ def test_a_broken_attachment_ends_in_an_error() -> None:
     packed = good_bytes("file-plain-pdf").replace(base64.b64encode(PDF), b"QUJD*")
     with pytest.raises(AttachmentUnreadable, match="base64"):
         list(open_attachment([packed], "1"))
+
+
+@pytest.mark.parametrize("cut", [1, 700, 10**6])
+@pytest.mark.parametrize("path", corpus("good"), ids=lambda path: path.stem)
+def test_one_pass_gives_what_opening_each_file_gives(path: Path, cut: int) -> None:
+    """Every file whole and in order, however the package is cut; wrapped ones are unwrapped."""
+    packed = path.read_bytes()
+    chunks = [packed[at : at + cut] for at in range(0, len(packed), cut)]
+    document = read_package([packed]).package
+    attachments = document.attachments if isinstance(document, Document) else ()
+    found: dict[int, bytes] = {}
+    ended: list[int] = []
+    for index, piece in open_attachments(chunks, attachments):
+        assert index not in ended
+        if piece is None:
+            ended.append(index)
+        found[index] = found.get(index, b"") + (piece or b"")
+    assert ended == list(range(len(attachments)))
+    for index, attachment in enumerate(attachments):
+        assert found[index] == b"".join(open_attachment([packed], attachment))
+
+
+def test_in_one_pass_a_broken_file_has_no_end() -> None:
+    """The bytes of a damaged file are never taken for whole."""
+    packed = good_bytes("file-plain-pdf")
+    document = read_package([packed]).package
+    assert isinstance(document, Document)
+    broken = packed.replace(base64.b64encode(PDF), b"QUJD*")
+    assert None in [piece for _, piece in open_attachments([packed], document.attachments)]
+    assert None not in [piece for _, piece in open_attachments([broken], document.attachments)]
 
 
 @pytest.mark.parametrize(
