@@ -31,6 +31,8 @@ from cryptography import x509
 from envelopes.json_signature import JsonSignature
 from envelopes.json_signature import verify as verify_json
 from envelopes.signature_facts import SignatureOutcome
+from gateway.evidence_log import differences, event_from
+from routing.accepted_facts import ACCEPTED
 from routing.seals import (
     RECEIPT_KIND,
     SEAL_KIND,
@@ -44,8 +46,8 @@ FORMATS = ("lienthong-evidence/1", FORMAT)
 MANIFEST_KIND = "lienthong-evidence+jws"
 MANIFEST, EVENTS = "manifest.jws", "events.jsonl"
 BLOCK = 256 * 1024
-#: Events: a package was accepted; a conversation was exported.
-ACCEPTED, EXPORTED = "package.accepted", "document.exported"
+#: The event that tells of an export.
+EXPORTED = "document.exported"
 #: A text in the file is larger than this only by mistake or malice.
 LARGEST_TEXT = 256 * 1024 * 1024
 
@@ -109,8 +111,18 @@ def _examine(archive: zipfile.ZipFile, found: Examination) -> None:
     if found.faults:
         return
     found.proven.append(f"manifest signed, {len(listed)} parts unaltered")
-    _receipts(archive, manifest, found)
-    _events(archive, manifest, found)
+    receipts = _receipts(archive, manifest, found)
+    events = _events(archive, found)
+    _accepted(events, manifest, found)
+    if manifest["format"] == FORMAT:
+        _complete(events, manifest, found)
+    else:
+        found.unproven.append("that no event was left out: an earlier version made the file")
+    told = [event_from(event) for event in events]
+    differ = differences(told, manifest, receipts)
+    found.faults += differ
+    if not differ:
+        found.proven.append(f"{len(manifest['deliveries'])} deliveries are as the log tells")
 
 
 def _whose(found: Examination, certificates: Collection[str]) -> None:
@@ -130,19 +142,26 @@ def _whose(found: Examination, certificates: Collection[str]) -> None:
     found.expect(known, "the manifest's certificate signed none of the receipts and seals")
 
 
-def _receipts(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examination) -> None:
+def _receipts(
+    archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examination
+) -> dict[str, dict[str, Any]]:
+    """What the receipts say, by package."""
+    receipts = {}
     for package in manifest["packages"]:
         stored = package["file"].removeprefix("packages/").removesuffix(".edxml")
         found.expect(stored == package["sha256"], f"{package['file']}: not the package's digest")
         name = f"receipts/{package['id']}.jws"
         told = _signed(_read(archive, name), RECEIPT_KIND, name, found)
         if told is not None:
+            receipts[package["id"]] = told
             same = all(told[key] == package[key] for key in ("sha256", "size", "documentId"))
             found.expect(same and told["package"] == package["id"], f"{name}: of another package")
     found.proven.append(f"{len(manifest['packages'])} packages match their signed receipts")
+    return receipts
 
 
-def _events(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examination) -> None:
+def _events(archive: zipfile.ZipFile, found: Examination) -> list[dict[str, Any]]:
+    """The events, in the order of their numbers, each held against its seal."""
     roots: dict[int, tuple[str, int]] = {}
     events: list[dict[str, Any]] = []
     unsealed = 0
@@ -165,11 +184,7 @@ def _events(archive: zipfile.ZipFile, manifest: dict[str, Any], found: Examinati
         found.expect(proven, f"event {event['seq']}: not in seal {number}")
     found.expect(unsealed == 0, f"{unsealed} events are not sealed")
     found.proven.append(f"{len(events)} events are in {len(roots)} signed seals")
-    _accepted(events, manifest, found)
-    if manifest["format"] == FORMAT:
-        _complete(events, manifest, found)
-    else:
-        found.unproven.append("that no event was left out: an earlier version made the file")
+    return sorted(events, key=lambda event: int(event["seq"]))
 
 
 def _accepted(events: list[dict[str, Any]], manifest: dict[str, Any], found: Examination) -> None:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import structlog
 
 from adapters.database import SealStore, SqlDatabase
 from adapters.signing import Signer
-from routing.records import Delivery, PackageRecord
+from routing.accepted_facts import accepted_facts, differences, receipt_of, tells_all
+from routing.records import Delivery, Event, PackageRecord
 from routing.seals import LARGEST, RECEIPT_KIND, SEAL_KIND, canonical, seal_over
 
 log = structlog.get_logger(__name__)
 
 #: Events younger than this are left for the next seal: their neighbours may not be committed yet.
 SETTLE = timedelta(seconds=2)
+
+
+#: Receipts that are signed and kept at once.
+AT_ONCE = 100
+
+
+class NotAsLogged(Exception):
+    """What is stored of a package is not what the log tells; nothing is signed."""
 
 
 class Sealer:
@@ -39,40 +48,43 @@ class Sealer:
             signed = await self._signer.sign_json(seal.text, SEAL_KIND)
             if await self._store.add(replace(seal, signed=signed.decode("ascii")), events):
                 sealed += len(events)
+                await self._issue(events, now)
             if len(events) < LARGEST and not everything:
                 break
         return sealed
 
+    async def _issue(self, sealed: Sequence[Event], now: datetime) -> None:
+        """The receipts of the packages that these events accepted, before anybody asks."""
+        accepted = [event for event in sealed if tells_all(event)]
+        for start in range(0, len(accepted), AT_ONCE):
+            part = accepted[start : start + AT_ONCE]
+            ids = [event.package_id or "" for event in part]
+            known = await self._store.receipts(ids)
+            texts = {
+                one: canonical(receipt_of(event, self._organ_id))
+                for one, event in zip(ids, part, strict=True)
+                if one not in known
+            }
+            signed = await self._signer.sign_several(list(texts.values()), RECEIPT_KIND)
+            made = {one: text.decode("ascii") for one, text in zip(texts, signed, strict=True)}
+            await self._store.keep_receipts(made, now)
+
     async def receipt(self, package: PackageRecord, rows: list[Delivery], now: datetime) -> str:
-        """The signed receipt of an accepted package; the same text whenever it is asked for."""
+        """The signed receipt of an accepted package; the same text whenever it is asked for.
+
+        It says what the log says. Raises `NotAsLogged` where the tables say something else.
+        """
         known = await self._store.receipt(package.id)
         if known is not None:
             return known
-        text = canonical(receipt_of(package, rows, self._organ_id))
+        event = await self._store.accepted(package.id)
+        wrong = differences(event, package, rows) if event else ["its acceptance"]
+        if event is None or wrong:
+            log.error("receipt.refused", package=package.id, differs=wrong)
+            raise NotAsLogged(f"package {package.id}: the event log differs on {', '.join(wrong)}")
+        if not tells_all(event):
+            # Accepted by an earlier version, and what its event tells is as the tables have it.
+            event = replace(event, data=accepted_facts(package, rows))
+        text = canonical(receipt_of(event, self._organ_id))
         signed = await self._signer.sign_json(text, RECEIPT_KIND)
         return await self._store.keep_receipt(package.id, signed.decode("ascii"), now)
-
-
-def receipt_of(package: PackageRecord, rows: list[Delivery], gateway: str) -> dict[str, Any]:
-    """Who handed in what, when, for whom: what a receipt says."""
-    legal = package.legal_sent_at
-    return {
-        "gateway": gateway,
-        "package": package.id,
-        "kind": package.kind,
-        "meaning": package.meaning,
-        "documentId": package.document_id,
-        "version": package.version,
-        "sender": package.sender_organ_id,
-        "senderName": package.sender_name,
-        "sha256": package.digest,
-        "size": package.size,
-        "receivedAt": _utc(package.received_at),
-        "legalSentAt": _utc(legal) if legal else None,
-        "recipients": sorted(row.recipient_organ_id for row in rows),
-        "findings": sorted({finding.rule for finding in package.findings}),
-    }
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

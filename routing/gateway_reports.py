@@ -14,6 +14,7 @@ from datetime import date, datetime
 from envelopes.compose import compose_bytes
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, ResponseFor, StaffInfo, StatusCode, StatusReport
+from routing.accepted_facts import ACCEPTED, accepted_facts
 from routing.lanes import FairClock
 from routing.ports import PayloadStore, Transaction
 from routing.records import STATUS, Delivery, Event, PackageRecord, Reason
@@ -301,19 +302,13 @@ def accepted_events(
 ) -> tuple[Event, ...]:
     """The log's first lines about a package: accepted, and each recipient's start."""
     first = Event(
-        type="package.accepted",
+        type=ACCEPTED,
         at=package.received_at,
         actor=actor,
         document_pk=package.document_pk,
         package_id=package.id,
         correlation_id=package.correlation_id,
-        data={
-            "kind": package.kind,
-            "meaning": package.meaning,
-            "version": package.version,
-            "digest": package.digest,
-            "size": package.size,
-        },
+        data=accepted_facts(package, deliveries),
     )
     rest = (
         Event(
@@ -327,6 +322,7 @@ def accepted_events(
             correlation_id=package.correlation_id,
             data={
                 "recipient": delivery.recipient,
+                "organId": delivery.recipient_organ_id,
                 **({"reason": delivery.reason.as_dict()} if delivery.reason else {}),
             },
         )

@@ -6,8 +6,9 @@ exactly the states that are stored. `Replay` reads events in their order and com
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from routing.records import Delivery, Event
 
@@ -29,6 +30,8 @@ class _Told:
     transport: str | None = None
     business: str | None = None
     change: str | None = None
+    #: Time of the last `delivery.delivered`.
+    delivered_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class Replay:
     told: dict[str, _Told] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
     events: int = 0
+    _held: set[str] = field(default_factory=set)
 
     def take(self, event: Event) -> None:
         """The next event of the log."""
@@ -58,20 +62,44 @@ class Replay:
         setattr(state, name, event.to_state)
         if event.type == "delivery.withdrawn" and event.data.get("why") == "recalled":
             state.change = "recalled"
+        if event.type == "delivery.delivered":
+            state.delivered_at = event.at
 
     def compare(self, deliveries: Iterable[Delivery]) -> int:
         """Hold these deliveries against the log; how many were looked at."""
         count = 0
         for row in deliveries:
             count += 1
-            state = self.told.get(row.id, _Told())
-            stored = {
-                "transport": row.state.value,
-                "business": row.business_state.value if row.business_state else None,
-                "change": row.change_state,
-            }
-            for name, found in stored.items():
-                by_log = getattr(state, name)
-                if by_log != found:
-                    self.discrepancies.append(Discrepancy(row.id, name, by_log, found))
+            self.hold(
+                row.id,
+                {
+                    "transport": row.state.value,
+                    "business": row.business_state.value if row.business_state else None,
+                    "change": row.change_state,
+                    "delivered_at": row.delivered_at,
+                },
+            )
         return count
+
+    def hold(self, delivery_id: str, stored: Mapping[str, str | datetime | None]) -> None:
+        """Hold what is said of one delivery against the log."""
+        self._held.add(delivery_id)
+        state = self.told.get(delivery_id, _Told())
+        for name, found in stored.items():
+            by_log = getattr(state, name)
+            if by_log != found:
+                self.discrepancies.append(
+                    Discrepancy(delivery_id, name, _text(by_log), _text(found))
+                )
+
+    def finish(self) -> None:
+        """Everything was held against the log: what it knows besides was removed."""
+        for delivery_id, state in self.told.items():
+            if delivery_id not in self._held:
+                self.discrepancies.append(
+                    Discrepancy(delivery_id, "delivery", state.transport, None)
+                )
+
+
+def _text(value: str | datetime | None) -> str | None:
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import rows
 from adapters.database.evidence_tables import event_seals, receipts, sealed_events
 from adapters.database.store import SqlDatabase
-from adapters.database.tables import events
+from adapters.database.tables import events, packages
 from adapters.database.transaction import sql_of
+from routing.accepted_facts import ACCEPTED
 from routing.ports import Transaction
 from routing.records import Event
 from routing.seals import Seal
@@ -20,6 +22,8 @@ from routing.seals import Seal
 #: How far below the highest sealed number unsealed events are looked for in an ordinary round: a
 #: transaction that commits late has a number that was given early.
 WINDOW = 20_000
+#: Inserting by the name of the dialect; of both it can be said what a known key is to do.
+_INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 #: Most values of one IN.
 AT_ONCE = 500
 
@@ -168,19 +172,36 @@ class SealStore:
 
     async def keep_receipt(self, package_id: str, signed: str, now: datetime) -> str:
         """Keep a receipt; the one that was kept first is returned and stays for ever."""
+        await self.keep_receipts({package_id: signed}, now)
+        return await self.receipt(package_id) or ""
 
-        async def write(tx: Transaction) -> str:
+    async def keep_receipts(self, signed: Mapping[str, str], now: datetime) -> None:
+        """Keep receipts by the ids of their packages; what was kept first stays."""
+
+        async def write(tx: Transaction) -> None:
             sql = sql_of(tx)
-            wanted = select(receipts.c.signed).where(receipts.c.package_id == package_id)
-            known = (await sql.execute(wanted)).scalar_one_or_none()
-            if known is not None:
-                return str(known)
-            await sql.execute(
-                insert(receipts).values(package_id=package_id, signed=signed, created_at=now)
-            )
-            return signed
+            for part in _parts(list(signed)):
+                there = select(packages.c.id).where(packages.c.id.in_(part))
+                known = set((await sql.execute(there)).scalars())
+                new = [
+                    {"package_id": one, "signed": signed[one], "created_at": now}
+                    for one in part
+                    if one in known
+                ]
+                if new:
+                    insert_: Any = _INSERTS[sql.dialect.name]
+                    await sql.execute(insert_(receipts).on_conflict_do_nothing(), new)
 
-        return await self._database.write(write)
+        await self._database.write(write)
+
+    async def accepted(self, package_id: str) -> Event | None:
+        """The event of a package's acceptance."""
+
+        async def read(tx: Transaction) -> Event | None:
+            found = await tx.events_of_package(package_id)
+            return next((event for event in found if event.type == ACCEPTED), None)
+
+        return await self._database.read(read)
 
 
 def _parts(values: Sequence[T]) -> Iterator[list[T]]:

@@ -25,7 +25,7 @@ from gateway.evidence import EXPORTED, MANIFEST_KIND, Examination, examine
 from gateway.evidence_writer import EvidenceWriter
 from gateway.observability import Metrics
 from gateway.payload_stores import open_payloads
-from gateway.sealing import Sealer
+from gateway.sealing import NotAsLogged, Sealer
 from gateway.signing_key import open_signer
 from gateway.story import Story
 from routing.ports import PayloadMissing, Transaction
@@ -178,7 +178,10 @@ async def _write(
         await _add_payload(writer, payloads, package)
     for package in found.packages:
         rows = [row for row in found.deliveries if row.package_id == package.id]
-        signed = await sealer.receipt(package, rows, clock.now())
+        try:
+            signed = await sealer.receipt(package, rows, clock.now())
+        except NotAsLogged as error:
+            raise Failure(f"{error}. Run: lienthong verify-events") from None
         writer.text(f"receipts/{package.id}.jws", signed.encode())
     store = SealStore(session.database)
     seals = await store.seals_of([event.seq for event in found.events])
@@ -235,6 +238,7 @@ def _about(session: Session, found: _Conversation) -> dict[str, Any]:
                 "package": row.package_id,
                 "recipient": row.recipient_organ_id,
                 "state": row.state.value,
+                "change": row.change_state,
                 "businessState": row.business_state.value if row.business_state else None,
                 "deliveredAt": row.delivered_at.isoformat() if row.delivered_at else None,
             }

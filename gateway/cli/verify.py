@@ -60,6 +60,7 @@ async def verify_events(state: State, certificates: set[str], as_json: bool) -> 
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)
             after = rows[-1].id
+        replay.finish()
     if as_json:
         print_json(_told(replay, deliveries, check))
     else:

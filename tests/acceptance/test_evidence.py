@@ -30,7 +30,8 @@ from tests.support import packages
 from tests.support.pki import pki
 from tests.support.servers import wait_until
 from tests.support.servers.processes import clean_environment
-from tests.support.service import MODES, ROOT, SERVE, open_site
+from tests.support.servers.warm import run_program
+from tests.support.service import MODES, ROOT, open_site
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -66,15 +67,8 @@ def verify(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """`lienthong verify` on a machine that has no gateway: an empty folder and environment."""
     folder = file.parent / "elsewhere"
     folder.mkdir(exist_ok=True)
-    return subprocess.run(
-        [*SERVE[:-1], "verify", str(file.resolve()), *more],
-        cwd=folder,
-        env=clean_environment(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    env = clean_environment(PYTHONPATH=str(ROOT))
+    return run_program("verify", file.resolve(), *more, cwd=folder, env=env)
 
 
 def test_a_receipt_is_signed_and_always_the_same(office: Ministry) -> None:
@@ -166,6 +160,23 @@ def _another_export(_parts: Parts, manifest: dict[str, Any]) -> None:
     manifest["exportedBy"] -= 1
 
 
+def _manifest(part: str, **to: Any) -> Forge:
+    def forge(_parts: Parts, manifest: dict[str, Any]) -> None:
+        manifest[part][0].update(to)
+
+    return forge
+
+
+def _receipt(**to: Any) -> Forge:
+    """What receipts say, unsigned still: `forged` signs what is not."""
+
+    def forge(parts: Parts, _manifest: dict[str, Any]) -> None:
+        for name in [name for name in parts if name.startswith("receipts/")]:
+            parts[name] = canonical(json.loads(_payload(parts[name])) | to)
+
+    return forge
+
+
 def forged(exported: Path, target: Path, forge: Forge, signer: Signer, *, all_of_it: bool) -> Path:
     """The file after a forgery, with a manifest that fits and is signed with this key again.
 
@@ -175,10 +186,11 @@ def forged(exported: Path, target: Path, forge: Forge, signer: Signer, *, all_of
         parts = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(_payload(parts.pop("manifest.jws")))
     forge(parts, manifest)
-    for name in parts if all_of_it else ():
+    for name, content in parts.items():
         for folder, kind in (("receipts/", RECEIPT_KIND), ("seals/", SEAL_KIND)):
-            if name.startswith(folder):
-                parts[name] = asyncio.run(signer.sign_json(_payload(parts[name]), kind))
+            if name.startswith(folder) and (all_of_it or content.startswith(b"{")):
+                payload = content if content.startswith(b"{") else _payload(content)
+                parts[name] = asyncio.run(signer.sign_json(payload, kind))
     manifest["files"] = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     parts["manifest.jws"] = asyncio.run(signer.sign_json(canonical(manifest), MANIFEST_KIND))
     with zipfile.ZipFile(target, "w") as after:
@@ -238,6 +250,33 @@ def test_nothing_can_be_taken_out_or_altered(
     assert examine(plain).faults
     again = forged(exported, tmp_path / "again.zip", forge, stranger, all_of_it=False)
     assert examine(again).faults
+
+
+SAID_WRONGLY = {
+    "state": _manifest("deliveries", state="returned"),
+    "business": _manifest("deliveries", businessState="05"),
+    "time": _manifest("deliveries", deliveredAt="2026-01-01T00:00:00+00:00"),
+    "recipient": _manifest("deliveries", recipient="000.00.00.H99"),
+    "delivery": lambda _parts, manifest: manifest["deliveries"].pop(),
+    "subject": _manifest("documents", subject="Khác"),
+    "sender": _manifest("documents", sender="H99"),
+    "document": _manifest("packages", documentId="000.00.00.H99,2026/01/01,1/X"),
+    "receipt-time": _receipt(receivedAt="2026-01-01T00:00:00.000000Z"),
+    "receipt-legal": _receipt(legalSentAt="2026-01-01T00:00:00.000000Z"),
+    "receipt-sender": _receipt(sender="000.00.00.H99"),
+    "receipt-recipients": _receipt(recipients=[]),
+}
+
+
+@pytest.mark.parametrize("what", SAID_WRONGLY)
+def test_what_tables_said_wrongly_shows(
+    office: Ministry, exported: Path, tmp_path: Path, what: str
+) -> None:
+    """The gateway's own key signed it, but the sealed events tell otherwise."""
+    own = open_signer(Settings(data_dir=office.site.data))
+    target = tmp_path / "forged.zip"
+    found = examine(forged(exported, target, SAID_WRONGLY[what], own, all_of_it=False))
+    assert [line for line in found.faults if "log" in line], found
 
 
 LEFT_OUT = {

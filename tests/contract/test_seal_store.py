@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, update
 
 from adapters.database import SealStore, SqlDatabase, seal_store
-from adapters.database.tables import events
+from adapters.database.tables import events, packages
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
-from gateway.sealing import Sealer
+from envelopes.json_signature import verify
+from gateway.sealing import NotAsLogged, Sealer
 from gateway.settings import Settings
 from gateway.signing_key import open_signer
 from routing.ports import Transaction
 from routing.records import Event
-from routing.seals import SealFault, compare, seal_over
-from tests.support.builders import NOW, keep, later, new_id, package
+from routing.seals import RECEIPT_KIND, SealFault, compare, seal_over
+from tests.support.builders import BETA, GAMMA, NOW, document, keep, later, look, new_id, package
+from tests.support.use_cases import Gateway
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,73 @@ async def test_many_seals_and_receipts_are_read_at_once(
     wanted = [ids[4], ids[0], ids[2], new_id()]
     assert await store.receipts(wanted) == {ids[n]: f"signed {n}" for n in (0, 2, 4)}
     assert await store.seals_numbered([]) == [] and await store.receipts([]) == {}
+
+
+async def change_package(database: SqlDatabase, package_id: str, **to: object) -> None:
+    """What somebody with access to the database does past the gateway."""
+
+    async def write(tx: Transaction) -> None:
+        await sql_of(tx).execute(update(packages).where(packages.c.id == package_id).values(**to))
+
+    await database.write(write)
+
+
+async def test_receipts_are_made_when_the_log_is_sealed(gateway: Gateway, signer: Signer) -> None:
+    """Before anybody asks, from the event alone: what tables say later changes nothing."""
+    sealer, store = Sealer(gateway.database, signer, "LIENTHONG"), SealStore(gateway.database)
+    accepted = await gateway.accepted(document(BETA, GAMMA))
+    package_id = accepted.package.id
+    assert await store.receipt(package_id) is None
+    assert await sealer.seal(later(60)) > 0
+    made = await store.receipt(package_id)
+    assert made is not None
+    await change_package(gateway.database, package_id, sender_organ_id="000.00.00.H99")
+    assert await sealer.receipt(accepted.package, [], later(61)) == made
+    signed = verify(made.encode())
+    assert signed.payload is not None and signed.kind == RECEIPT_KIND
+    told = json.loads(signed.payload)
+    of = accepted.package
+    assert (told["sender"], told["senderName"]) == (of.sender_organ_id, of.sender_name)
+    assert told["recipients"] == [BETA, GAMMA] and told["documentId"] == of.document_id
+    assert (told["sha256"], told["size"]) == (of.digest, of.size)
+    assert datetime.fromisoformat(told["receivedAt"]) == of.received_at
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"sender_name": "Ai đó"},
+        {"received_at": later(-86400)},
+        {"legal_sent_at": later(-86400)},
+        {"digest": "ab" * 32},
+        {"document_id": "000.00.99.H99,2026/01/01,1/X"},
+    ],
+    ids=lambda altered: next(iter(altered)),
+)
+async def test_values_that_the_log_does_not_know_are_not_signed(
+    gateway: Gateway, signer: Signer, altered: dict[str, object]
+) -> None:
+    """A receipt that is asked for early: nothing is signed where table and event differ."""
+    sealer = Sealer(gateway.database, signer, "LIENTHONG")
+    accepted = await gateway.accepted(document(BETA))
+    package_id = accepted.package.id
+    await change_package(gateway.database, package_id, **altered)
+    stored = await look(gateway.database, lambda tx: tx.get_package(package_id))
+    with pytest.raises(NotAsLogged, match="differs"):
+        await sealer.receipt(stored, list(accepted.deliveries), later(1))
+    assert await SealStore(gateway.database).receipt(package_id) is None
+
+
+async def test_a_recipient_that_the_log_knows_cannot_be_left_out(
+    gateway: Gateway, signer: Signer
+) -> None:
+    """Fewer recipients in the table than in the event: no receipt. More came later: a receipt."""
+    sealer = Sealer(gateway.database, signer, "LIENTHONG")
+    accepted = await gateway.accepted(document(BETA, GAMMA))
+    one, other = accepted.deliveries
+    with pytest.raises(NotAsLogged, match="recipients"):
+        await sealer.receipt(accepted.package, [one], later(1))
+    further = replace(other, id=new_id(), recipient_organ_id="000.00.04.H41")
+    signed = await sealer.receipt(accepted.package, [one, other, further], later(1))
+    payload = verify(signed.encode()).payload
+    assert payload is not None and json.loads(payload)["recipients"] == [BETA, GAMMA]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Executable, update
+from sqlalchemy import Executable, delete, update
 
 from adapters.database import SealStore, SqlDatabase
 from adapters.database.evidence_tables import event_seals
-from adapters.database.tables import events
+from adapters.database.tables import deliveries, events
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
 from gateway.own_certificates import FOLDER, fingerprint
@@ -130,3 +130,30 @@ def test_a_certificate_that_is_none_is_wrong_use(sealed: Lienthong, tmp_path: Pa
     (tmp_path / "note.txt").write_text("hello")
     sealed("verify-events", "--certificate", "abc", code=2)
     sealed("verify-events", "--certificate", tmp_path / "note.txt", code=2)
+
+
+def test_a_delivery_that_the_log_knows_is_missing(sealed: Lienthong) -> None:
+    """Its row was deleted; the log tells of it still."""
+
+    async def remove(database: SqlDatabase) -> None:
+        await run(database, delete(deliveries).where(deliveries.c.state == "dead"))
+
+    sealed.database(remove)
+    (found,) = sealed.json("verify-events", code=1)["discrepancies"]
+    assert (found["what"], found["byLog"], found["found"]) == ("delivery", "dead", None)
+
+
+def test_a_time_of_delivery_that_the_log_does_not_tell(sealed: Lienthong) -> None:
+    """When a delivery was made is the time of its event."""
+
+    async def alter(database: SqlDatabase) -> None:
+        await run(
+            database,
+            update(deliveries)
+            .where(deliveries.c.state == "offered")
+            .values(delivered_at=later(-3600)),
+        )
+
+    sealed.database(alter)
+    (found,) = sealed.json("verify-events", code=1)["discrepancies"]
+    assert found["what"] == "delivered_at" and found["byLog"] is None

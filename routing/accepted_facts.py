@@ -1,0 +1,75 @@
+"""What the log says of an accepted package, and the receipt that follows from it.
+
+Tables can be changed by whoever may write in the database; an event is sealed within a minute of
+its commit. So the event of the acceptance tells everything that the gateway will later be asked to
+sign, receipts are made from it alone, and what a table says otherwise is a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from routing.records import Delivery, Event, PackageRecord
+
+ACCEPTED = "package.accepted"
+
+
+def accepted_facts(package: PackageRecord, deliveries: Sequence[Delivery]) -> dict[str, Any]:
+    """The data of the event `package.accepted`."""
+    legal = package.legal_sent_at
+    return {
+        "kind": package.kind,
+        "meaning": package.meaning,
+        "version": package.version,
+        "digest": package.digest,
+        "size": package.size,
+        "documentId": package.document_id,
+        "subject": package.summary.get("subject"),
+        "sender": package.sender_organ_id,
+        "senderKey": package.sender,
+        "senderName": package.sender_name,
+        "recipients": sorted(row.recipient_organ_id for row in deliveries),
+        "legalSentAt": utc_text(legal) if legal else None,
+        "findings": sorted({finding.rule for finding in package.findings}),
+    }
+
+
+def tells_all(event: Event) -> bool:
+    """Whether it is an acceptance that tells everything; events of earlier versions do not."""
+    return event.type == ACCEPTED and "recipients" in event.data
+
+
+def receipt_of(event: Event, gateway: str) -> dict[str, Any]:
+    """Who handed in what, when, for whom: what a receipt says, from the event of the acceptance."""
+    data = event.data
+    same = ("kind", "meaning", "documentId", "version", "sender", "senderName", "size")
+    more = ("legalSentAt", "recipients", "findings")
+    return {
+        "gateway": gateway,
+        "package": event.package_id,
+        **{name: data[name] for name in (*same, *more)},
+        "sha256": data["digest"],
+        "receivedAt": utc_text(event.at),
+    }
+
+
+def differences(event: Event, package: PackageRecord, deliveries: Sequence[Delivery]) -> list[str]:
+    """What the tables say otherwise than the event; an event of before tells less.
+
+    Recipients may have been added later, when the package was handed in again for more of them.
+    """
+    stored = accepted_facts(package, deliveries)
+    told = {name: value for name, value in event.data.items() if name in stored}
+    found = [name for name, value in told.items() if name != "recipients" and value != stored[name]]
+    if not set(told.get("recipients", ())) <= set(stored["recipients"]):
+        found.append("recipients")
+    if package.received_at != event.at:
+        found.append("receivedAt")
+    return found
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as events and receipts have it."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
