@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding, refused
+from envelopes.findings import Finding, Sentence, refused
 from envelopes.model import BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
@@ -33,14 +33,14 @@ from routing.records import (
     DOCUMENT,
     Delivery,
     DocumentRecord,
-    Event,
     PackageRecord,
     is_new_content,
 )
 from routing.repeat import repeat
+from routing.report_findings import foresee_report
 from routing.route_table import RouteTable
 from routing.states import TransportState
-from routing.submission import Accepted, RefusalKind, Refused, Submission
+from routing.submission import Accepted, RefusalKind, Refused, Submission, security_event
 from routing.summary import differences, search_text
 
 #: Rules whose breach is a security event, and what it is called.
@@ -87,6 +87,27 @@ class Accept:
             return await self._accept_report.submit(submission, package, routes, now)
         return await self._submit_document(submission, package, routes, now)
 
+    async def foresee(
+        self, submission: Submission, routes: RouteTable, now: datetime
+    ) -> Refused | tuple[Finding, ...]:
+        """What the record says of a package that its rules let pass, and nothing is written.
+
+        The refusal that `submit` would answer, or what it would remark; nothing of a repetition.
+        """
+        package = submission.read.package
+        if package is None:
+            return ()
+        if isinstance(package, Document):
+            draft = self._drafts.document(submission, package, routes, (), now)
+            refusal, _ = await self._look_first(draft, package, routes)
+            return refusal or ()
+        report, draft = package, self._drafts.report(submission, package, routes, now)
+
+        async def look(tx: Transaction) -> Refused | tuple[Finding, ...]:
+            return await foresee_report(tx, draft, report, routes, now)
+
+        return await self._database.read(look)
+
     async def _alarm(self, submission: Submission, now: datetime) -> None:
         """State secrets and malware are written down; of the package itself only the digest is."""
         for finding in submission.findings:
@@ -102,18 +123,7 @@ class Accept:
         now: datetime,
         what: str = "not-the-sender",
     ) -> None:
-        """Somebody tried to act in another's name: written down, whatever happens next."""
-        event = Event(
-            type=f"security.{what}",
-            at=now,
-            actor=submission.actor,
-            correlation_id=submission.correlation_id,
-            data={
-                "sender": submission.read.sender_organ_id,
-                "digest": submission.spooled.claim.digest,
-                "finding": finding.as_dict(),
-            },
-        )
+        event = security_event(submission, finding, what, now)
 
         async def write(tx: Transaction) -> None:
             await tx.append([event])
@@ -297,12 +307,17 @@ class Accept:
 
 def _nobody(submission: Submission) -> Finding:
     """The partner names recipients beside the package, and the package names none of them."""
-    return make(
+    finding = make(
         "ID-RECIPIENT",
         element="MessageHeader/To",
-        found=", ".join(submission.only_for)[:200],
+        found=", ".join(submission.only_for),
         allowed="a recipient that the package names",
     )
+    sentence = Sentence(
+        vi=f"Gói tin không ghi nơi nhận nào trong số được yêu cầu chuyển đến: {finding.found}.",
+        en=f"The package names none of the recipients that it is to be handed to: {finding.found}.",
+    )
+    return replace(finding, sentence=sentence)
 
 
 def _reached_nobody(delivery: Delivery) -> bool:

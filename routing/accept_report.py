@@ -12,11 +12,10 @@ neither the document nor its history, and is written down as a security event.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding, Severity
+from envelopes.findings import Finding
 from envelopes.model import StatusCode, StatusReport
 from envelopes.rule_catalogue import make
 from routing.change_requests import RequestKind, answer_requests
@@ -43,6 +42,7 @@ from routing.records import (
     can_have,
     is_unsure,
 )
+from routing.report_findings import ANSWERS, foreign_document, impossible, not_asked
 from routing.route_table import RouteTable
 from routing.states import (
     Acknowledged,
@@ -50,10 +50,7 @@ from routing.states import (
     TransportState,
     acknowledge,
 )
-from routing.submission import Accepted, RefusalKind, Refused, Submission
-
-#: A receiver's answers to a recall or update.
-_ANSWERS = (StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED)
+from routing.submission import Accepted, RefusalKind, Refused, Submission, security_event
 
 #: States in which the gateway does not know yet that the recipient has the package: a report about
 #: it is proof enough (lessons 4, "a late truth still wins").
@@ -116,7 +113,7 @@ class AcceptReport:
             towards = replace(delivery, document_pk=document.pk, lane=row.lane)
             if by_sender:
                 return await self._take_back(tx, told, towards, prepared, context)
-            if code in _ANSWERS:
+            if code in ANSWERS:
                 found = await self._answer(tx, row, code, told, submission.actor)
                 return await self._record(tx, told, towards, found, submission.actor)
             # Which of several versions an agency has cannot be read from a report.
@@ -134,7 +131,8 @@ class AcceptReport:
             )
             outcome = await self._database.write(record)
         if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
-            await self._database.write(_security(submission, outcome, now))
+            event = security_event(submission, outcome.findings[0], "not-the-owner", now)
+            await self._database.write(lambda tx: tx.append([event]))
         return outcome
 
     async def _take_back(
@@ -176,14 +174,7 @@ class AcceptReport:
         if not chosen:
             outcome = acknowledge(row.business_state, code)
             await tx.apply([_reported(row, outcome, code, package, actor)])
-            finding = make(
-                "RECALL-NOT-ASKED",
-                element=package.document_id,
-                found=code.value,
-                allowed="01 … 06",
-                severity=Severity.WARN,
-            )
-            return (finding,)
+            return (not_asked(package, code),)
         rows = await tx.get_deliveries([one.delivery_id for one in chosen], lock=True)
         # Who answers has the copy, confirmed or not: it leaves the inbox.
         proved = [step for row in rows if (step := self._proved(row, code, package, actor))]
@@ -222,13 +213,7 @@ class AcceptReport:
         actor: str,
     ) -> Accepted:
         """A report on a document that, as far as its agency may know, is not known here."""
-        unknown = make(
-            "STATUS-FOREIGN-DOCUMENT",
-            element="MessageHeader/ResponseFor/DocumentId",
-            found=report.response_for.document_id,
-            allowed=report.response_for.organ_id,
-        )
-        return await self._record(tx, package, delivery, (unknown,), actor)
+        return await self._record(tx, package, delivery, (foreign_document(report),), actor)
 
     async def _apply(
         self,
@@ -251,16 +236,7 @@ class AcceptReport:
         changes.append(_reported(row, outcome, code, package, actor))
         await tx.apply(changes)
         await self._watch(tx, row, code, outcome, actor, package.received_at, proved_now)
-        if outcome.effect is not ReportEffect.IMPOSSIBLE:
-            return None
-        finding = make(
-            "STATUS-ORDER",
-            element=package.document_id,
-            found=code.value,
-            allowed=str(row.business_state or ""),
-        )
-        finding = replace(finding, sentence=outcome.sentence)
-        return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})
+        return impossible(package, row, code, outcome)
 
     def _proved(
         self, row: Delivery, code: StatusCode, package: PackageRecord, actor: str
@@ -341,26 +317,6 @@ def _about(package: PackageRecord, report: StatusReport) -> About:
         code=report.response_for.code,
         promulgation_date=report.response_for.promulgation_date,
     )
-
-
-def _security(
-    submission: Submission, refusal: Refused, now: datetime
-) -> Callable[[Transaction], Awaitable[None]]:
-    event = Event(
-        type="security.not-the-owner",
-        at=now,
-        actor=submission.actor,
-        correlation_id=submission.correlation_id,
-        data={
-            "digest": submission.spooled.claim.digest,
-            "finding": refusal.findings[0].as_dict(),
-        },
-    )
-
-    async def write(tx: Transaction) -> None:
-        await tx.append([event])
-
-    return write
 
 
 def _reported(

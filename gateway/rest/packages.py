@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 from aiohttp import hdrs, web
 
-from envelopes.findings import Sentence, refused
+from envelopes.findings import Finding, Sentence, refused
 from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult
 from envelopes.rules.runner import Judgement
@@ -100,23 +100,54 @@ async def check(request: web.Request) -> web.StreamResponse:
         judgement = found.judgement if found else None
         if judgement is not None and judgement.secret:
             await asyncio.to_thread(spool.wipe)
-        return encode.answer(_verdict(read, judgement, sender, routes))
+        submission = Submission(read, spool, sender, correlation_id(request), judgement=judgement)
+        findings = [*submission.findings, *_not_the_sender(read, sender, routes)]
+        stopped = read.package is None or refused(findings)
+        if not stopped:
+            stopped, known = await _foreseen(gateway, submission, routes)
+            findings += known
+        return encode.answer(_verdict(read, judgement, routes, findings, stopped=stopped))
+
+
+def _not_the_sender(read: ReadResult, sender: Connection, routes: RouteTable) -> list[Finding]:
+    if read.package is None:
+        return []
+    organ_id = read.package.sender.organ_id
+    wrong = judge_sender(organ_id, "MessageHeader/From/OrganId", sender, routes)
+    return [wrong] if wrong else []
+
+
+async def _foreseen(
+    gateway: Services, submission: Submission, routes: RouteTable
+) -> tuple[bool, Sequence[Finding]]:
+    """Whether what is recorded already speaks against the package, and what it says."""
+    foreseen = await gateway.accept.foresee(submission, routes, clock.now())
+    if not isinstance(foreseen, Refused):
+        return False, foreseen
+    if foreseen.kind is RefusalKind.NOT_THE_OWNER:
+        # Whoever tries out which documents others have is seen trying.
+        log.warning(
+            "check.not-the-owner",
+            connection=submission.connection.name,
+            document=submission.read.document_id,
+            correlation_id=submission.correlation_id,
+        )
+    return True, foreseen.findings
 
 
 def _verdict(
-    read: ReadResult, judgement: Judgement | None, sender: Connection, routes: RouteTable
+    read: ReadResult,
+    judgement: Judgement | None,
+    routes: RouteTable,
+    findings: Sequence[Finding],
+    *,
+    stopped: bool,
 ) -> dict[str, Any]:
-    findings = list(judgement.findings if judgement else read.findings)
     chosen: Sequence[RecipientRoute] = ()
+    remarks: Sequence[Finding] = ()
     package = read.package
-    stopped = package is None or refused(findings)
-    if package is not None:
-        wrong = judge_sender(package.sender.organ_id, "MessageHeader/From/OrganId", sender, routes)
-        stopped = stopped or wrong is not None
-        findings += [wrong] if wrong else []
     if isinstance(package, Document):
-        chosen, found = recipient_routes(package, routes, clock.now())
-        findings += found
+        chosen, remarks = recipient_routes(package, routes, clock.now())
     elif isinstance(package, StatusReport):
         code = package.response_for.organ_id
         route = routes.route(code, clock.now().date())
@@ -132,7 +163,7 @@ def _verdict(
         "dialects": list(read.dialects),
         "profile": judgement.profile if judgement else None,
         "notJudged": [one.as_dict() for one in judgement.not_judged] if judgement else [],
-        "findings": [finding.as_dict() for finding in findings],
+        "findings": [finding.as_dict() for finding in (*findings, *remarks)],
         "recipients": [_would_go(recipient) for recipient in chosen],
     }
 

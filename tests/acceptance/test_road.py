@@ -321,6 +321,13 @@ def test_a_dry_run_keeps_nothing(ministry: Ministry) -> None:
     new = ministry.sender.submit(content)
     assert new.status == 202  # the dry run left nothing behind
     ministry.offered("nghe_an", new.json["id"])
+    assert ministry.sender.call("POST", "/v1/check", content).json["accepted"] is True
+    other = content.replace(b":Subject>", ":Subject>Khác: ".encode(), 1)
+    assert other != content
+    refused = ministry.sender.call("POST", "/v1/check", other).json
+    assert refused["accepted"] is False
+    assert "DUPLICATE-CONTENT" in [one["rule"] for one in refused["findings"]]
+    assert ministry.sender.submit(other).status == 409
 
 
 def test_concurrent_packages_are_never_mixed(ministry: Ministry) -> None:
