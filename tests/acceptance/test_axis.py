@@ -17,9 +17,9 @@ import pytest
 from tests.support.axis import SECRET, SimulatedAxis, add_axis
 from tests.support.servers import Child, wait_until
 from tests.support.servers.processes import clean_environment, run
+from tests.support.servers.warm import PROGRAM as CLI
+from tests.support.servers.warm import run_program
 from tests.support.service import ROOT, Site, open_site
-
-CLI = (sys.executable, "-m", "gateway.cli")
 
 
 @pytest.fixture
@@ -31,14 +31,10 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
 
 
 def _lienthong(site: Site, *words: str, code: int = 0) -> str:
-    done = run(
-        [*CLI, *words],
-        env=clean_environment(LIENTHONG_DATA_DIR=str(site.data), LIENTHONG_LANG="en"),
-        cwd=ROOT,
-        check=False,
-    )
-    assert done.code == code, done.output
-    return done.output
+    env = clean_environment(LIENTHONG_DATA_DIR=str(site.data), LIENTHONG_LANG="en")
+    done = run_program(*words, env=env)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    return done.stdout + done.stderr
 
 
 def _json(site: Site, *words: str) -> dict[str, Any]:
@@ -124,8 +120,8 @@ def test_the_simulator_as_a_program(tmp_path: Path) -> None:
         child.send(signal.SIGTERM)
         assert child.wait(10) == 0
     script.write_text("[[rules]]\ndo = 'dance'\n")
-    done = run([*command], env=clean_environment(), cwd=ROOT, check=False)
-    assert done.code == 2 and "rules.0.do" in done.output
+    done = run_program(*command[len(CLI) :], env=clean_environment())
+    assert done.returncode == 2 and "rules.0.do" in done.stderr
 
 
 def test_the_demonstration_of_an_axis(tmp_path: Path) -> None:

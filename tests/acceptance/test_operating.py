@@ -6,7 +6,6 @@ import json
 import socket
 import sqlite3
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,12 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from routing.route_table import ConnectionStatus
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, bearer, new_id
 from tests.acceptance.raw import talk
-from tests.acceptance.test_cli import COMMAND, PATIENCE
+from tests.acceptance.test_cli import PATIENCE
 from tests.support import packages
 from tests.support.servers import free_port, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program
-from tests.support.service import MODES, ROOT, GatewayProcess, Site, open_site
+from tests.support.service import MODES, GatewayProcess, Site, open_site
 
 
 @pytest.fixture
@@ -171,15 +170,7 @@ def test_data_are_their_owners_alone(site: Site) -> None:
 
 
 def _checked(site: Site) -> str:
-    done = subprocess.run(
-        [*COMMAND, "config", "check"],
-        cwd=ROOT,
-        env=clean_environment(**site.environment),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    return done.stdout.decode()
+    return site.command("config", "check")
 
 
 def test_a_start_that_fails_says_what_it_is_about(site: Site) -> None:
@@ -266,17 +257,10 @@ def test_an_accepted_package_is_not_called_refused(site: Site, tmp_path: Path) -
     file = tmp_path / "package.edxml"
     file.write_bytes(packages.document(SENDER, (NGHE_AN, "000.00.77.H77"), new_id()))
     environment = {"LIENTHONG_URL": gateway.url, "LIENTHONG_TOKEN": site.tokens["vpcp"]}
-    done = subprocess.run(
-        [*COMMAND, "send", str(file)],
-        cwd=ROOT,
-        env=clean_environment(**site.environment, **environment),
-        capture_output=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    assert "[returned] ID-RECIPIENT" in done.stderr.decode()
-    assert "[refuse]" not in done.stderr.decode()
-    table = done.stdout.decode()
+    done = run_program("send", file, env=clean_environment(**site.environment, **environment))
+    assert done.returncode == 0 and "[returned] ID-RECIPIENT" in done.stderr
+    assert "[refuse]" not in done.stderr
+    table = done.stdout
     assert "is not in the directory" in table and "không có trong danh bạ" not in table
 
 

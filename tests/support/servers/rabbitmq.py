@@ -184,7 +184,17 @@ class RabbitMq:
         if program is None:
             return self.ctl("eval", expression)
         command = [program, "-sname", self.node, "-c", self._cookie, "-timeout", "30", "-e"]
-        answer = run(command, env=self._env(), stdin=expression + "\n").output
+        answer = ""
+
+        def evaluated() -> bool:
+            nonlocal answer
+            done = run(command, env=self._env(), stdin=expression + "\n", check=False)
+            answer = done.output
+            # On a busy machine the handshake of two Erlang nodes fails now and then; nothing was
+            # evaluated then.
+            return "failed to connect to node" not in answer
+
+        wait_until(evaluated, 30.0, "the node to take a call", 0.2)
         if not answer.startswith("{ok, "):
             raise ServerTrouble(f"RabbitMQ answered {answer!r} to {expression!r}")
         return answer.removeprefix("{ok, ").removesuffix("}")
