@@ -69,6 +69,7 @@ class HandOver:
         self._adopt(options_of(connection, HandOverOptions))
         self._running: set[asyncio.Task[None]] = set()
         self._next_start = 0.0
+        self._ending = asyncio.Event()
 
     def _adopt(self, options: HandOverOptions) -> None:
         self._options = options
@@ -94,6 +95,10 @@ class HandOver:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    def end(self) -> None:
+        """What waits for its turn by the rate waits no longer, and makes no attempt."""
+        self._ending.set()
 
     async def ended(self, seconds: float) -> None:
         """Wait for what is under way; what takes longer is cut off, and recovered later."""
@@ -140,14 +145,15 @@ class HandOver:
 
     async def _keep_to_rate(self) -> None:
         """Not more attempts a minute than allowed, spread evenly. Raises `Stopping`."""
-        stopping = self._services.stopping
-        if self._options.attempts_per_minute and not stopping.is_set():
-            now = time.monotonic()
-            start = max(now, self._next_start)
-            self._next_start = start + 60 / self._options.attempts_per_minute
-            await pause(stopping, start - now)
-        if stopping.is_set():
-            raise Stopping
+        if not self._options.attempts_per_minute:
+            return
+        now = time.monotonic()
+        start = max(now, self._next_start)
+        self._next_start = start + 60 / self._options.attempts_per_minute
+        if start > now:
+            await pause(self._ending, start - now)
+            if self._ending.is_set():
+                raise Stopping
 
     def _note(self, attempted: Attempted, connection: Connection, seconds: float) -> None:
         row, result = attempted.delivery, attempted.result

@@ -333,7 +333,11 @@ class Roles:
         seconds = self._services.settings.shutdown_seconds
         began = time.monotonic()
         unsubscribe = self._services.broker.unsubscribe
-        await asyncio.gather(*(unsubscribe(key) for key in self._hand_overs))
+        leaving = [asyncio.ensure_future(unsubscribe(key)) for key in self._hand_overs]
+        await asyncio.sleep(0)
+        for hand_over in self._hand_overs.values():
+            hand_over.end()
+        await asyncio.gather(*leaving)
         left = max(seconds - (time.monotonic() - began), 0)
         await asyncio.gather(*(one.ended(left) for one in self._hand_overs.values()))
 

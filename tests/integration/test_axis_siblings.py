@@ -1,7 +1,8 @@
-"""One request for all recipients of a package behind an axis: who is named, and who is not."""
+"""An axis: who is named in one request for all recipients, and what is kept while it is away."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 from gateway.axis.partner import AxisPartner
+from gateway.axis.poller import AxisIntake
 from gateway.services import Services
 from routing.deliver import AttemptOutcome, AttemptResult
-from routing.ports import Transaction
+from routing.ports import DatabaseUnavailable, Transaction
 from routing.records import Delivery, PackageRecord
 from routing.route_table import Connection
 from routing.states import Happening, TransportState
@@ -86,3 +88,21 @@ async def test_a_version_is_not_taken_along_before_an_earlier_one(services: Serv
     await partner.deliver(axis, mine, of)
     assert set(partner.named) == {A, B}
     assert (await stored(services.database, other.id)).state is TransportState.DELIVERED
+
+
+async def test_a_database_that_is_away_loses_no_back_off(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The notice that the axis is away cannot be kept either: the pauses grow all the same."""
+    world = await settle_world(services.database, kind="vxp-axis")
+    intake = AxisIntake(services, replace(world.beta, settings={**SETTINGS, "breaker_failures": 2}))
+
+    async def away(*_: object) -> None:
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(services.database, "write", away)
+    monkeypatch.setattr(services.database, "read", away)
+    waits = [await intake._round(asyncio.Event()) for _ in range(4)]
+    assert all(
+        least <= wait < 1.25 * least for wait, least in zip(waits, (1, 2, 4, 8), strict=True)
+    )

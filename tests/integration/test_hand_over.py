@@ -299,7 +299,7 @@ async def test_no_attempt_begins_when_the_process_stops(
     waiting: Sequence[Doorbell] = [bell(world, first), bell(world, second)]
     call = asyncio.ensure_future(hand_over(waiting))
     await until(lambda: bool(partner.taken), "the first attempt")
-    services.stopping.set()
+    hand_over.end()
     with pytest.raises(Stopping):
         await call
     assert len(partner.taken) == 1
