@@ -9,13 +9,13 @@ package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from envelopes.findings import Sentence
 from routing.on_time import OnTime, delivered
 from routing.ports import Database, InboxCursor, InboxItem, Transaction
-from routing.records import Change, Delivery, Event, PackageRecord, change
+from routing.records import NOTHING_NOTED, Change, Delivery, Event, PackageRecord, change
 from routing.route_table import Connection
 from routing.states import Happening, Impossible, TransportState
 
@@ -96,13 +96,13 @@ async def fetch(
 
 
 def _read(row: Delivery, connection: Connection, now: datetime) -> Change | Event:
-    """The first fetch changes the state; later ones are only noted."""
+    """The first fetch changes the state; later ones end what was noted before, and are logged."""
     actor = f"connection:{connection.name}"
     if row.state is TransportState.OFFERED:
         step = change(row, Happening.FETCHED, actor=actor, now=now, fetched_at=now)
         if isinstance(step, Change):
             return step
-    return Event(
+    event = Event(
         type="delivery.fetched-again",
         at=now,
         actor=actor,
@@ -111,6 +111,9 @@ def _read(row: Delivery, connection: Connection, now: datetime) -> Change | Even
         delivery_id=row.id,
         correlation_id=row.correlation_id,
     )
+    if row.noted is None:
+        return event
+    return Change(row, replace(row, **NOTHING_NOTED, updated_at=now), event)
 
 
 async def confirm(

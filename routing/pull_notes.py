@@ -1,19 +1,20 @@
 """What a pulling partner says of a package between fetching and confirming it.
 
-Neither changes a state: what is not confirmed stays in the list. That it was said is written down,
-because a package that is fetched again and again and never stored is for somebody to look after.
+Neither changes a state: what is not confirmed stays in the list. That it was said is kept with the
+copy until it is fetched again or confirmed, because a package that is fetched again and again and
+never stored is for somebody to look after, and its sender must not take it for one under way.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from envelopes.findings import Sentence
 from routing.ports import Database, Transaction
 from routing.pull import NotPossible, NotYours, own_deliveries
-from routing.records import Delivery, Event
+from routing.records import Change, Delivery, Event
 from routing.route_table import Connection
 from routing.states import TransportState
 
@@ -35,7 +36,7 @@ class Noted:
 
 
 #: States in which the package waits in the partner's list.
-_WAITING = (TransportState.OFFERED, TransportState.DELIVERING)
+WAITING = (TransportState.OFFERED, TransportState.DELIVERING)
 
 
 async def note(
@@ -56,7 +57,7 @@ async def note(
         rows = await own_deliveries(tx, some_id, connection.id)
         if not rows:
             return NotYours(some_id)
-        waiting = [row for row in rows if row.state in _WAITING]
+        waiting = [row for row in rows if row.state in WAITING]
         if len(waiting) != 1:
             confirmed = rows[0].state is TransportState.DELIVERED
             if said is Said.TAKEN_UP and confirmed:
@@ -73,8 +74,9 @@ async def note(
             correlation_id=row.correlation_id,
             data={"why": why} if why else {},
         )
-        await tx.append([event])
-        return Noted(row)
+        after = replace(row, noted=said.value, noted_why=why or None, noted_at=now, updated_at=now)
+        await tx.apply([Change(row, after, event)])
+        return Noted(after)
 
     return await database.write(write)
 

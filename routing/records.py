@@ -134,6 +134,11 @@ class Delivery:
     #: When it counts as received by law: within the receiver's office hours (BT 7).
     legal_received_at: datetime | None = None
     reason: Reason | None = None
+    #: What the partner said last of a copy that waits in its list (`routing.pull_notes.Said`), its
+    #: own words, and when. Over as soon as something else happens to the copy.
+    noted: str | None = None
+    noted_why: str | None = None
+    noted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,10 @@ class Change:
     event: Event
 
 
+#: A copy of which the partner has said nothing since.
+NOTHING_NOTED: dict[str, Any] = {"noted": None, "noted_why": None, "noted_at": None}
+
+
 def change(
     delivery: Delivery,
     happening: Happening,
@@ -213,7 +222,7 @@ def change(
     state = advance(delivery.state, happening)
     if isinstance(state, Impossible):
         return state
-    after = replace(delivery, **{**fields, "state": state, "updated_at": now})
+    after = replace(delivery, **{**NOTHING_NOTED, **fields, "state": state, "updated_at": now})
     event = Event(
         type=f"delivery.{happening}",
         at=now,

@@ -52,6 +52,9 @@ MUTABLE = (
     "delivered_at",
     "legal_received_at",
     "reason",
+    "noted",
+    "noted_why",
+    "noted_at",
     "updated_at",
 )
 

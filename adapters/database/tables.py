@@ -199,6 +199,9 @@ deliveries = Table(
     C("delivered_at", Time),
     C("legal_received_at", Time),
     C("reason", JSON(none_as_null=True)),
+    C("noted", String(20)),
+    C("noted_why", Text),
+    C("noted_at", Time),
     # The gateway never makes two deliveries for one package and recipient.
     UniqueConstraint("package_id", "recipient"),
     Index("ix_deliveries_document", "document_pk", "recipient"),

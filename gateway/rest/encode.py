@@ -56,7 +56,15 @@ def delivery(row: Delivery) -> dict[str, Any]:
         "updatedAt": time_of(row.updated_at),
         "nextAttemptAt": time_of(row.ring_at) if waits else None,
         "reason": row.reason.as_dict() if row.reason else None,
+        "recipientNote": recipient_note(row),
     }
+
+
+def recipient_note(row: Delivery) -> dict[str, Any] | None:
+    """What the recipient's software said last of a copy in its list (`routing.pull_notes`)."""
+    if row.noted is None:
+        return None
+    return {"said": row.noted, "why": row.noted_why, "at": time_of(row.noted_at)}
 
 
 def accepted(result: Accepted) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from gateway.rest.problems import Problem
 from gateway.services import Services
 from routing.change_requests import ChangeState
 from routing.ports import PayloadMissing, PayloadsUnavailable
+from routing.pull_notes import WAITING, Said
 from routing.records import DOCUMENT, STATUS, Delivery, PackageRecord
 from routing.states import TransportState
 
@@ -52,6 +53,7 @@ _TRANSPORT_WORDS = {
     "DONE": "Bên nhận đã lấy xong",
     "FAIL": "Không chuyển được",
 }
+_NOT_STORED = "Bên nhận báo lỗi khi lưu, sẽ lấy lại"
 _BUSINESS_WORDS = {
     StatusCode.ARRIVED: "Đã đến",
     StatusCode.REFUSED: "Từ chối tiếp nhận",
@@ -130,7 +132,14 @@ def message_type(package: PackageRecord) -> str:
 
 
 def transport_of(row: Delivery) -> tuple[str, str]:
-    """Transport status of a delivery and its words."""
+    """Transport status of a delivery and its words.
+
+    In the recipient's list it is what that said last: `processing`, or `fail` and why.
+    """
+    if row.state in WAITING and row.noted == Said.TAKEN_UP:
+        return "PROCESSING", _TRANSPORT_WORDS["PROCESSING"]
+    if row.state in WAITING and row.noted == Said.NOT_STORED:
+        return "INITIAL", ": ".join(part for part in (_NOT_STORED, row.noted_why) if part)
     status = _TRANSPORT[row.state]
     told = row.reason.sentence.vi if row.reason is not None and status == "FAIL" else ""
     return status, told or _TRANSPORT_WORDS[status]

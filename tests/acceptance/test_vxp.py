@@ -35,6 +35,7 @@ def test_a_document_goes_from_one_system_to_another(town: Town) -> None:
     assert (line["fromCode"], line["toCode"], line["sendStatus"]) == (MINISTRY, PROVINCE, "INITIAL")
     assert (line["receivedTime"], line["receiveStatus"]) == ("", "")
     town.province.update(item["docId"], "processing")
+    assert town.ministry.sent(doc_id=document)[0]["sendStatus"] == "PROCESSING"
     assert town.province.get(item["docId"]) == content
     assert town.ministry.sent(doc_id=document)[0]["sendStatus"] == "PROCESSING"
     town.province.update(item["docId"], "done")
@@ -70,6 +71,11 @@ def test_what_failed_is_offered_again_and_nothing_else_is_touched(town: Town) ->
     )
     waiting = {one["docId"] for one in town.province.received()}
     assert set(ids) <= waiting
+    (line,) = town.ministry.sent(doc_id=sent[0])
+    assert line["sendStatus"] == "INITIAL"
+    assert line["sendStatusDesc"] == "Bên nhận báo lỗi khi lưu, sẽ lấy lại: hết đĩa"
+    assert town.listed(town.province, ids[0])["status"] == "INITIAL"
+    town.province.get(ids[0])
     assert town.ministry.sent(doc_id=sent[0])[0]["sendStatus"] == "PROCESSING"
     trace = town.command("trace", sent[0], "--json")
     assert "delivery.not-stored" in trace and "hết đĩa" in trace

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from routing.pull import NotPossible, NotYours, confirm, fetch, list_inbox
 from routing.pull_notes import Noted, Said, note
 from routing.records import Delivery
+from routing.states import TransportState
 from tests.support.builders import BETA, document
 from tests.support.use_cases import Gateway
 
@@ -20,18 +23,46 @@ async def row(gateway: Gateway) -> Delivery:
 
 
 @pytest.mark.parametrize("said", Said)
-async def test_what_is_said_changes_nothing_and_is_written_down(
+async def test_what_is_said_is_kept_and_written_down(
     gateway: Gateway, row: Delivery, said: Said
 ) -> None:
-    """The row stays as it is, the package stays in the list, the event has the reason."""
+    """The state stays, the package stays in the list, row and event have the reason."""
     beta, database = gateway.world.beta, gateway.database
-    answer = await note(database, row.id, beta, said, "hết đĩa", gateway.clock.tick())
-    assert answer == Noted(row)
-    assert await gateway.now(row.id) == row
+    now = gateway.clock.tick()
+    answer = await note(database, row.id, beta, said, "hết đĩa", now)
+    kept = replace(row, noted=said.value, noted_why="hết đĩa", noted_at=now, updated_at=now)
+    assert answer == Noted(kept)
+    assert await gateway.now(row.id) == kept
     assert [one.delivery.id for one in await list_inbox(database, beta.id, None, 9)] == [row.id]
     last = (await gateway.events(row.package_id))[-1]
     assert (last.type, last.delivery_id) == (f"delivery.{said}", row.id)
     assert (last.data, last.from_state, last.to_state) == ({"why": "hết đĩa"}, None, None)
+
+
+@pytest.mark.parametrize("fetched_before", [False, True])
+async def test_the_last_word_counts_until_it_is_fetched_again(
+    gateway: Gateway, row: Delivery, fetched_before: bool
+) -> None:
+    """Each word replaces the one before; a fetch, the first or a later one, ends it."""
+    beta, database, clock = gateway.world.beta, gateway.database, gateway.clock
+    if fetched_before:
+        await fetch(database, row.id, beta, clock.tick())
+    await note(database, row.id, beta, Said.NOT_STORED, "hết đĩa", clock.tick())
+    await note(database, row.id, beta, Said.TAKEN_UP, "", clock.tick())
+    now = await gateway.now(row.id)
+    assert (now.noted, now.noted_why) == ("taken-up", None)
+    await note(database, row.id, beta, Said.NOT_STORED, "vẫn hết đĩa", clock.tick())
+    before = await gateway.now(row.id)
+    assert (before.noted, before.noted_why) == ("not-stored", "vẫn hết đĩa")
+    await fetch(database, row.id, beta, clock.tick())
+    after = await gateway.now(row.id)
+    assert (after.noted, after.noted_why, after.noted_at) == (None, None, None)
+    assert after.state is TransportState.DELIVERING and after.updated_at > before.updated_at
+    last = (await gateway.events(row.package_id))[-1]
+    assert last.type == ("delivery.fetched-again" if fetched_before else "delivery.fetched")
+    await note(database, row.id, beta, Said.NOT_STORED, "", clock.tick())
+    await confirm(database, row.id, beta, clock.tick())
+    assert (await gateway.now(row.id)).noted is None
 
 
 async def test_what_was_confirmed_is_not_offered_again(gateway: Gateway, row: Delivery) -> None:
