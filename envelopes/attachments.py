@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from envelopes.base64_stream import Base64Decoder
 from envelopes.content_types import HEAD_BYTES, ZIP, detect, is_zip, is_zip_kind
 from envelopes.element_names import CONTENT_TRANSFER_ENCODED
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Sentence
 from envelopes.limits import ReadLimits, setting_name
 from envelopes.rule_catalogue import limit_finding, make
 from envelopes.zip_stream import SingleEntryUnzipper, ZipForm
@@ -23,7 +23,7 @@ Writer = Callable[[bytes], object]
 
 _ZIP_START, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
 _BASE64_ALLOWED = "A–Z a–z 0–9 + / = (RFC 4648)"
-_ZIP_ALLOWED = "một tệp ZIP chứa đúng một tệp / a ZIP holding exactly one file"
+_ZIP_ALLOWED = Sentence("một tệp ZIP chứa đúng một tệp", "a ZIP holding exactly one file")
 
 
 @dataclass(slots=True)
@@ -142,7 +142,7 @@ class AttachmentDecoder:
 
     def _note_too_dense(self, unzipper: SingleEntryUnzipper) -> None:
         ratio = unzipper.size // max(unzipper.packed_size, 1)
-        self._note_over("max_zip_ratio", self._limits.max_zip_ratio, f"nén / packed 1:{ratio}")
+        self._note_over("max_zip_ratio", self._limits.max_zip_ratio, f"1:{ratio}")
 
     def _check_size(self, size: int) -> None:
         limits = self._limits

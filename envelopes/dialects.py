@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from envelopes import element_names as names
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Sentence
 from envelopes.model import SignatureForm
 from envelopes.node import Node
 from envelopes.rule_catalogue import make
@@ -23,7 +23,7 @@ class Deviation:
 
     node: Node
     found: str
-    read_as: str
+    read_as: str | Sentence
 
 
 #: Changes the tree in place; gives each deviation met. The list is the tree in document order.
@@ -67,7 +67,7 @@ def not_applicable(nodes: list[Node]) -> Iterator[Deviation]:
     """``N/A`` for an absent text (vendor B)."""
     for node in nodes:
         if node.text in NOT_APPLICABLE and not node.children:
-            deviation = Deviation(node, node.text, "để trống / absent")
+            deviation = Deviation(node, node.text, Sentence("để trống", "absent"))
             node.text = ""
             yield deviation
 
@@ -89,7 +89,7 @@ def priority_five(nodes: list[Node]) -> Iterator[Deviation]:
     """Priority ``5``, which one vendor writes for ordinary."""
     for node in nodes:
         if node.tag == names.PRIORITY and node.text == "5":
-            yield Deviation(node, "5", "0 (Thường / ordinary)")
+            yield Deviation(node, "5", Sentence("0 (Thường)", "0 (ordinary)"))
             node.text = "0"
 
 
@@ -110,7 +110,7 @@ def trace_attributes(nodes: list[Node]) -> Iterator[Deviation]:
         if node.tag == names.TRACE_HEADER_LIST:
             present = {name.rpartition(" ")[2] for name in node.attributes} & _TRACE_ATTRIBUTES
             if present:
-                yield Deviation(node, ", ".join(sorted(present)), "không có / none")
+                yield Deviation(node, ", ".join(sorted(present)), Sentence("không có", "none"))
 
 
 def manifest_version(nodes: list[Node]) -> Iterator[Deviation]:
@@ -126,7 +126,9 @@ def digital_signature(nodes: list[Node]) -> Iterator[Deviation]:
     """An empty DigitalSignature element in the place of a Signature (vendor B)."""
     for node in nodes:
         if node.tag == names.DIGITAL_SIGNATURE:
-            yield Deviation(node, f"<{node.tag}>", "chữ ký không kiểm được / not verifiable")
+            yield Deviation(
+                node, f"<{node.tag}>", Sentence("chữ ký không kiểm được", "not verifiable")
+            )
 
 
 def xlink_references(nodes: list[Node]) -> Iterator[Deviation]:

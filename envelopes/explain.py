@@ -15,7 +15,7 @@ from xmlschema import XMLSchemaChildrenValidationError, XMLSchemaValidationError
 from xmlschema.validators import XsdElement
 
 from envelopes.element_names import CHILDREN
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Sentence
 from envelopes.rule_catalogue import make
 from envelopes.skeleton import Place, Skeleton
 from schemas.catalogue import Kind, explaining_schema
@@ -53,7 +53,7 @@ def _finding(error: XMLSchemaValidationError, place: Place) -> Finding:
             element=place.path,
             line=place.node.line or None if holds else node.children[0].line,
             found=node.text if holds else node.children[0].tag,
-            allowed=", ".join(holds) if holds else "chỉ có chữ / text only",
+            allowed=", ".join(holds) if holds else Sentence("chỉ có chữ", "text only"),
         )
     allowed = _allowed_value(error)
     variant = "value" if place.node.text else "empty"

@@ -14,7 +14,7 @@ from envelopes import element_names as names
 from envelopes import model
 from envelopes.attachments import DecodedFile
 from envelopes.content_types import is_zip
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Sentence
 from envelopes.node import Node
 from envelopes.rule_catalogue import make
 
@@ -110,7 +110,7 @@ class Interpreter:
                 element=node.tag,
                 line=node.line or None,
                 found=node.text,
-                allowed="một ngày có trong lịch / a day that the calendar has",
+                allowed=Sentence("một ngày có trong lịch", "a day that the calendar has"),
             )
         )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from envelopes import element_names as names
-from envelopes.findings import Finding, Severity
+from envelopes.findings import Finding, Sentence, Severity
 from envelopes.model import Document, StatusReport
 from envelopes.node import Node
 from envelopes.rule_catalogue import make
@@ -59,7 +59,7 @@ def check_status_code(report: StatusReport, root: Node) -> Iterator[Finding]:
             element=f"{names.MESSAGE_HEADER}/{names.DESCRIPTION}",
             line=_line(header, names.STATUS_CODE),
             found=f"{entry.code} ({entry.vi})",
-            allowed="lý do / a reason",
+            allowed=Sentence("lý do", "a reason"),
         )
 
 
@@ -155,21 +155,26 @@ def check_register_fields(document: Document, root: Node) -> Iterator[Finding]:
     """HEAD-REQUIRED: what the register books need beyond what the schema demands."""
     header = _header(root)
     missing = (
-        (document.code.number, names.CODE, names.CODE_NUMBER, "số / number"),
-        (document.code.notation, names.CODE, names.CODE_NOTATION, "ký hiệu / notation"),
-        (document.subject, names.SUBJECT, "", "trích yếu / subject"),
+        (document.code.number, names.CODE, names.CODE_NUMBER, Sentence("số", "number")),
+        (document.code.notation, names.CODE, names.CODE_NOTATION, Sentence("ký hiệu", "notation")),
+        (document.subject, names.SUBJECT, "", Sentence("trích yếu", "subject")),
         (
             document.document_type.type_name or document.document_type.type,
             names.DOCUMENT_TYPE,
             names.TYPE_NAME,
-            "loại văn bản / document type",
+            Sentence("loại văn bản", "document type"),
         ),
-        (document.sender.organ_name, names.FROM, names.ORGAN_NAME, "cơ quan ban hành / issuer"),
+        (
+            document.sender.organ_name,
+            names.FROM,
+            names.ORGAN_NAME,
+            Sentence("cơ quan ban hành", "issuer"),
+        ),
         (
             document.signer.full_name if document.signer else "",
             names.SIGNER_INFO,
             names.FULL_NAME,
-            "người ký / signer",
+            Sentence("người ký", "signer"),
         ),
     )
     for value, group, child, what in missing:
@@ -182,7 +187,7 @@ def check_reply(document: Document, root: Node) -> Iterator[Finding]:
     """HEAD-REPLY: a reply says what it answers; a due date does not lie before the issue."""
     header = _header(root)
     element = f"{names.MESSAGE_HEADER}/{names.RESPONSE_FOR}"
-    allowed = "DocumentId hoặc Code / DocumentId or Code"
+    allowed = Sentence("DocumentId hoặc Code", "DocumentId or Code")
     replies = document.other_info.reply_fors if document.other_info else ()
     if replies and not document.response_for:
         yield make(
@@ -200,7 +205,8 @@ def check_reply(document: Document, root: Node) -> Iterator[Finding]:
             element=f"{names.MESSAGE_HEADER}/{names.DUE_DATE}",
             line=_line(header, names.DUE_DATE),
             found=f"{due:%Y/%m/%d}",
-            allowed=f">= {issued:%Y/%m/%d}",
+            allowed=Sentence(f"từ ngày {issued:%d/%m/%Y}", f"{issued:%Y-%m-%d} or later"),
+            said=Sentence(f"{due:%d/%m/%Y}", f"{due:%Y-%m-%d}"),
         )
 
 
@@ -252,7 +258,7 @@ def _twice(content_id: str, element: str, line: int | None) -> Finding:
         element=element,
         line=line or None,
         found=content_id,
-        allowed="mỗi ContentId một lần / each ContentId once",
+        allowed=Sentence("mỗi ContentId một lần", "each ContentId once"),
     )
 
 
@@ -261,13 +267,14 @@ def check_file_names(document: Document, root: Node) -> Iterator[Finding]:
     encoded = root.first(names.ATTACHMENT_ENCODED)
     nodes = encoded.children if encoded else []
     for number, file in enumerate(document.attachments):
+        shown: str | Sentence
         line = nodes[number].line if number < len(nodes) else None
         dangerous, unsafe = _DANGEROUS_NAME.search(file.name), _UNSAFE_NAME.search(file.name)
         found = dangerous or unsafe
         if found is not None:
             shown = " ".join(f"U+{ord(char):04X}" for char in found[0])
         elif not file.name:
-            shown = "để trống / empty"
+            shown = Sentence("để trống", "empty")
         elif len(file.name.encode("utf-8")) > _MAX_NAME_BYTES:
             shown = f"{len(file.name.encode('utf-8'))} byte > {_MAX_NAME_BYTES}"
         else:
@@ -289,7 +296,9 @@ def check_business(document: Document, root: Node) -> Iterator[Finding]:
             "HEAD-REQUIRED",
             element=f"{names.TRACE_HEADER_LIST}/{names.BUSINESS}",
             line=_line(_header(root)),
-            allowed="loại gói tin; đã hiểu là văn bản mới / kind of package; read as new",
+            allowed=Sentence(
+                "loại gói tin; đã hiểu là văn bản mới", "kind of package; read as new"
+            ),
         )
 
 

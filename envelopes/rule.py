@@ -21,3 +21,5 @@ class Rule:
     source: str
     sentence: Sentence
     variants: Mapping[str, Sentence] = field(default_factory=dict)
+    #: Of those variants that rest on other articles than the rule.
+    sources: Mapping[str, str] = field(default_factory=dict)

@@ -34,31 +34,56 @@ def make(
     line: int | None = None,
     found: object = "",
     allowed: object = "",
+    said: Sentence | None = None,
     severity: Severity | None = None,
     **values: object,
 ) -> Finding:
     """The finding that rule `rule_id` gives for these values.
 
-    `found` and further `values` may be foreign text: they are shortened and made printable.
+    `found` and further `values` may be foreign text: they are shortened and made printable. A
+    `Sentence` among them, or as `allowed`, is shown in each language by itself; `said` is how
+    people are told `found` where that is a code.
     Raises KeyError for an unknown rule, variant or template value: that is a bug of the caller.
     """
     entry = RULES[rule_id]
     template = entry.variants[variant] if variant else entry.sentence
-    shown = {name: _shown(value) for name, value in values.items()}
-    shown.update(element=_shown(element), found=_shown(found), allowed=str(allowed))
-    vi, en = template.vi.format_map(shown), template.en.format_map(shown)
+    values.update(element=element, found=said or found)
+    vi, en = (
+        getattr(template, lang).format_map(
+            {name: _in(value, lang) for name, value in values.items()}
+            | {"allowed": _own(allowed, lang)}
+        )
+        for lang in ("vi", "en")
+    )
     if line is not None:
         vi, en = f"Dòng {line}: {vi}", f"Line {line}: {en}"
     return Finding(
         rule=rule_id,
         severity=entry.severity if severity is None else severity,
         sentence=Sentence(vi=vi, en=en),
-        element=shown["element"],
+        element=_shown(element),
         line=line,
-        found=shown["found"],
-        allowed=str(allowed),
-        source=entry.source,
+        found=_shown(_both(found)),
+        allowed=_both(allowed),
+        source=entry.sources.get(variant, entry.source),
     )
+
+
+def _in(value: object, lang: str) -> str:
+    """A value as the sentence of `lang` shows it."""
+    return value.in_language(lang) if isinstance(value, Sentence) else _shown(value)
+
+
+def _own(value: object, lang: str) -> str:
+    """The same of a value that is our own text."""
+    return value.in_language(lang) if isinstance(value, Sentence) else str(value)
+
+
+def _both(value: object) -> str:
+    """Our own text for those who have one place for both languages."""
+    if isinstance(value, Sentence):
+        return value.vi if value.vi == value.en else f"{value.vi} / {value.en}"
+    return str(value)
 
 
 def _shown(value: object) -> str:

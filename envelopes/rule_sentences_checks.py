@@ -59,6 +59,11 @@ FILE_CHECKS = (
                 "the ending of file “{element}” does not agree with its content: the content is "
                 "{found}; expected {allowed}.",
             ),
+            "resave": Sentence(
+                "tệp “{element}” thực ra là {found}, không phải tệp văn bản; hãy lưu lại thành "
+                "{allowed}.",
+                "file “{element}” really is {found} and no document; save it as {allowed}.",
+            ),
         },
     ),
     Rule(
@@ -84,6 +89,7 @@ FILE_CHECKS = (
                 "document “{element}” is not signed ({found}); expected {allowed}.",
             ),
         },
+        {"required": f"{_KT}, Điều 10.4c; {_DB}, Điều 3; {_SL}, Điều 12"},
     ),
     Rule(
         "FILE-CHARSET",
@@ -151,6 +157,11 @@ HEADER_CHECKS = (
                 "{allowed}.",
                 "the urgent document of {element} {signed} entered the gateway at {found}; it was "
                 "to be sent at once: {allowed}.",
+            ),
+            "future": Sentence(
+                "ngày ban hành {element} là {found}, chưa đến; cần {allowed}.",
+                "the date of issue {element} is {found}, which is still to come; "
+                "expected {allowed}.",
             ),
         },
     ),

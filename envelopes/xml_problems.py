@@ -9,7 +9,7 @@ from xml.parsers import expat
 from xml.parsers.expat import errors
 
 from envelopes.element_names import EDXML, NAMESPACE, OLD_NAMESPACES
-from envelopes.findings import Finding
+from envelopes.findings import Finding, Sentence
 from envelopes.node import Node
 from envelopes.rule_catalogue import make
 
@@ -72,7 +72,7 @@ def comment_finding(node: Node) -> Finding:
         element=node.tag,
         line=node.line,
         found=node.text,
-        allowed="giá trị liền một mạch / one uninterrupted value",
+        allowed=Sentence("giá trị liền một mạch", "one uninterrupted value"),
     )
 
 

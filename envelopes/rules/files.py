@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 from envelopes import element_names as names
 from envelopes.content_types import OCTETS, ZIP, ZIP_KINDS, ending
+from envelopes.findings import Sentence
 from envelopes.limits import MIB
 from envelopes.model import Attachment, Document
+from envelopes.rules import words
 from envelopes.rules.encodings import header_problem
 from envelopes.rules.facts import FileFacts, PackageFacts, ScanVerdict
 from envelopes.rules.header_texts import header_texts
@@ -16,9 +18,13 @@ from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]*")
+_CLEAN = Sentence("tệp không có mã độc", "a file free of malware")
 _NAME_ALLOWED = "A–Z a–z 0–9 . _ -"
 _UNICODE = "Unicode UTF-8, NFC (TCVN 6909:2001)"
-_TEXT = frozenset({"text/plain", "text/csv", "text/html", "application/xml"})
+_TEXT = frozenset({"text/plain", "text/csv"})
+#: What a browser or an office program shows is not what stands there: to be saved as a document.
+_MARKUP = frozenset({"text/html", "application/xml"})
+_RESAVED = Sentence("DOCX hoặc PDF", "DOCX or PDF")
 _TIFF = frozenset({"image/tiff"})
 _JPEG = frozenset({"image/jpeg"})
 _OLE = frozenset({"application/x-ole-storage"})
@@ -68,7 +74,7 @@ def check_name(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
             )
         if len(file.name) > most:
             yield Broken(
-                shown(index, file), found=len(file.name), allowed=f"<= {most}", variant="long"
+                shown(index, file), len(file.name), allowed=words.at_most(most), variant="long"
             )
 
 
@@ -80,7 +86,7 @@ def check_size(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     for index, file, _ in facts.attachments():
         if file.size > most * MIB:
             found = f"{file.size / MIB:.1f} MB"
-            yield Broken(shown(index, file), found=found, allowed=f"<= {most} MB")
+            yield Broken(shown(index, file), found, words.at_most(most, Sentence("MB", "MB")))
 
 
 def check_format(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
@@ -96,13 +102,16 @@ def check_format(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
             continue
         if kind == OCTETS and last in ("txt", "csv") and looked and looked.encoding:
             kind = "text/plain"
-        if kind and kind not in allowed_kinds:
-            yield Broken(shown(index, file), found=kind, allowed=" ".join(formats))
+        said = words.file_kind(kind)
+        if kind in _MARKUP:
+            yield Broken(shown(index, file), kind, _RESAVED, variant="resave", said=said)
+        elif kind and kind not in allowed_kinds:
+            yield Broken(shown(index, file), kind, " ".join(formats), said=said)
         elif last not in formats:
             yield Broken(shown(index, file), found=f".{last}", allowed=" ".join(formats))
         elif kind and kind not in CONTENT_OF.get(last, frozenset()):
             fitting = " ".join(f".{one}" for one in formats if kind in CONTENT_OF.get(one, ()))
-            yield Broken(shown(index, file), found=kind, allowed=fitting, variant="disagree")
+            yield Broken(shown(index, file), kind, fitting, variant="disagree", said=said)
 
 
 def _too_little_seen(kind: str, last: str, looked: FileFacts | None) -> bool:
@@ -119,7 +128,7 @@ def check_charset(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         if encoding is not None:
             yield Broken(element, found=encoding.value, allowed=_UNICODE)
         elif not composed:
-            yield Broken(element, found="NFD", allowed="NFC", variant="nfc")
+            yield Broken(element, "NFD", words.NFC, variant="nfc", said=words.NFD)
     for index, file, looked in facts.attachments():
         if looked is None:
             if ending(file.name) in ("txt", "csv"):
@@ -127,7 +136,7 @@ def check_charset(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         elif looked.encoding is not None and not looked.encoding.is_unicode:
             yield Broken(shown(index, file), found=looked.encoding.value, allowed=_UNICODE)
         elif looked.nfc is False:
-            yield Broken(shown(index, file), found="NFD", allowed="NFC", variant="nfc")
+            yield Broken(shown(index, file), "NFD", words.NFC, variant="nfc", said=words.NFD)
 
 
 def check_complete(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
@@ -143,7 +152,7 @@ def check_complete(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         yield Broken(
             f"{names.OTHER_INFO}/{names.APPENDIXES}",
             found=len(info.appendixes),
-            allowed=f"{len(info.appendixes) + 1} tệp / files",
+            allowed=Sentence(*(f"{len(info.appendixes) + 1} {one}" for one in ("tệp", "files"))),
             variant="appendixes",
             values=(("files", len(document.attachments)),),
         )
@@ -186,5 +195,4 @@ def check_malware(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
         if scan is None or scan.verdict is ScanVerdict.UNSCANNED:
             yield NotJudged(Missing.SCAN, shown(index, file))
         elif scan.verdict is ScanVerdict.INFECTED:
-            allowed = "tệp không có mã độc / a file free of malware"
-            yield Broken(shown(index, file), found=scan.threat or "?", allowed=allowed)
+            yield Broken(shown(index, file), found=scan.threat or "?", allowed=_CLEAN)

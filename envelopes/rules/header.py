@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envelopes import element_names as names
+from envelopes.findings import Sentence
 from envelopes.model import BusinessDocType, Document, DocumentType
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
@@ -41,7 +42,7 @@ def check_urgency(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
     """HEAD-REQUIRED: the register's urgency; the reader looks at its other fields."""
     document = facts.document
     if document is not None and (not document.other_info or document.other_info.priority is None):
-        yield Broken(_URGENCY, allowed="độ khẩn 0–4 / urgency 0–4")
+        yield Broken(_URGENCY, allowed=Sentence("độ khẩn 0–4", "urgency 0–4"))
 
 
 def check_reply(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
@@ -65,7 +66,7 @@ def check_reply(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
             yield Broken(
                 f"{_ANSWERED}[{number}]",
                 found=answered.document_id or answered.code,
-                allowed="văn bản đã gửi, nhận / a document exchanged before",
+                allowed=Sentence("văn bản đã gửi, nhận", "a document exchanged before"),
                 variant="unknown",
             )
 

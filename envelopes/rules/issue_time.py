@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 
 from envelopes import element_names as names
+from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, BusinessDocType
+from envelopes.rules import words
 from envelopes.rules.facts import PackageFacts, WorkingDays
 from envelopes.rules.header import is_urgent
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
@@ -31,6 +33,11 @@ def check_issue(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
         return
     if document.business.doc_type not in (BusinessDocType.NEW, BusinessDocType.REPLACEMENT):
         return
+    if received is not None:
+        today = received.astimezone(VIETNAM_TIME).date()
+        if document.promulgation_date > today:
+            yield _not_yet(document.promulgation_date, today)
+            return
     calendar = facts.lookups.calendar
     urgent = is_urgent(document)
     if received is None or (calendar is None and not urgent):
@@ -49,10 +56,28 @@ def check_issue(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
         yield Broken(
             _ELEMENT,
             found=f"{entered:%Y/%m/%d %H:%M}",
-            allowed=f"<= {last:%Y/%m/%d %H:%M}",
+            allowed=_until(last),
             variant="urgent" if urgent else "",
-            values=(("signed", f"{signed:%Y/%m/%d}"),),
+            values=(("signed", words.on_day(signed)),),
+            said=words.at_minute(entered),
         )
+
+
+def _until(last: datetime) -> Sentence:
+    said = words.at_minute(last)
+    return Sentence(f"chậm nhất {said.vi}", said.en)
+
+
+def _not_yet(signed: date, today: date) -> Broken:
+    """A date of issue that is still to come."""
+    now = words.on_day(today)
+    return Broken(
+        _ELEMENT,
+        found=f"{signed:%Y/%m/%d}",
+        allowed=Sentence(f"không sau ngày {now.vi}", f"{now.en} or earlier"),
+        variant="future",
+        said=words.on_day(signed),
+    )
 
 
 def latest_issue(signed: date, calendar: WorkingDays, limit: str) -> datetime:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Broken:
     """One way in which a rule is broken; the runner makes a `Finding` of it.
 
-    `element` is an element path or an attachment's name; `values` are further ones that the
-    variant's sentence uses.
+    `element` is an element path or an attachment's name; `said` is how people are told `found`
+    where that is a code; `values` are further ones that the variant's sentence uses. `allowed` and
+    `values` may be a `Sentence`, each language for itself.
     """
 
     element: str
@@ -28,6 +29,7 @@ class Broken:
     allowed: object = ""
     variant: str = ""
     values: tuple[tuple[str, object], ...] = ()
+    said: Bilingual | None = None
 
 
 class Missing(Enum):

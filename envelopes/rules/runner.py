@@ -82,9 +82,10 @@ def _finding(rule_id: str, broken: Broken, profile: Profile) -> Finding | None:
         element=broken.element,
         found=broken.found,
         allowed=broken.allowed,
+        said=broken.said,
         severity=grade,
         line=None,
-        **{name: str(value) for name, value in broken.values},
+        **dict(broken.values),
     )
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from envelopes import element_names as names
+from envelopes.findings import Sentence
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.header_texts import code_texts, header_texts
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
 from envelopes.rules.secret_marks import in_code, in_file_name, in_text
 
-_ALLOWED = (
-    "gửi theo quy định về bảo vệ bí mật nhà nước / the channel that the law on state secrets gives"
+_ALLOWED = Sentence(
+    "gửi theo quy định về bảo vệ bí mật nhà nước",
+    "the channel that the law on state secrets gives",
 )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 
+from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, SignatureForm
+from envelopes.rules import words
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
 from envelopes.rules.profile import Profile
@@ -71,12 +73,13 @@ RULE_OF_REASON: dict[Reason, str] = {
     Reason.SUSPENDED: "SIG-REVOKED-NOW",
 }
 
-_INTACT = "chữ ký toàn vẹn trên toàn bộ nội dung / an intact signature over everything"
-_TRUSTED = (
-    "chứng thư do Ban Cơ yếu Chính phủ cấp, còn hạn khi ký, không bị thu hồi / "
-    "a certificate of a trusted government authority, valid when signing, not revoked"
+_INTACT = Sentence("chữ ký toàn vẹn trên toàn bộ nội dung", "an intact signature over everything")
+_TRUSTED = Sentence(
+    "chứng thư do Ban Cơ yếu Chính phủ cấp, còn hạn khi ký, không bị thu hồi",
+    "a certificate of a trusted government authority, valid when signing, not revoked",
 )
-_NOT_LOST = "chứng thư mới / a new certificate"
+_NOT_LOST = Sentence("chứng thư mới", "a new certificate")
+_YEARS = Sentence("năm", "years")
 
 
 def check_integrity(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
@@ -92,7 +95,8 @@ def check_integrity(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]
         yield from _told(element, reasons, _UNCLEAR_INTEGRITY, _INTACT, "unverifiable")
         yield from _told(element, reasons, {Reason.PLACEHOLDER}, _INTACT, "placeholder")
         if outcome is SignatureOutcome.INVALID and not reasons:
-            yield Broken(element, found=outcome.value, allowed=_INTACT)
+            said = words.OUTCOMES[outcome]
+            yield Broken(element, found=outcome.value, allowed=_INTACT, said=said)
 
 
 def check_trust(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
@@ -182,7 +186,9 @@ def check_term(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
         start, end = _day(signer.not_before), _day(signer.not_after)
         if end > _years_later(start, years):
             found = f"{start:%Y/%m/%d} – {end:%Y/%m/%d}"
-            yield Broken(element, found=found, allowed=f"<= {years} năm / years")
+            first, last = words.on_day(start), words.on_day(end)
+            said = Sentence(f"{first.vi} – {last.vi}", f"{first.en} – {last.en}")
+            yield Broken(element, found, words.at_most(years, _YEARS), said=said)
 
 
 def _day(moment: datetime) -> date:
@@ -220,12 +226,13 @@ def _told(
     element: str,
     reasons: frozenset[Reason],
     wanted: frozenset[Reason] | set[Reason],
-    allowed: str,
+    allowed: Sentence,
     variant: str = "",
 ) -> Iterator[Broken]:
-    found = sorted(reason.value for reason in reasons & wanted)
+    found = sorted(reasons & wanted)
     if found:
-        yield Broken(element, found=", ".join(found), allowed=allowed, variant=variant)
+        said = words.listed(words.REASONS[reason] for reason in found)
+        yield Broken(element, ", ".join(found), allowed, variant, said=said)
 
 
 def _unverified(facts: PackageFacts) -> Iterator[Outcome]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from envelopes.findings import Sentence
 from envelopes.model import Document, SignatureForm
+from envelopes.rules import words
 from envelopes.rules.facts import FileFacts, PackageFacts
 from envelopes.rules.files import kind_of, shown
 from envelopes.rules.outcome import Broken, Missing, NotJudged, Outcome
@@ -21,9 +23,9 @@ from envelopes.signature_facts import (
 
 _PDF = "application/pdf"
 _PDF_ALLOWED = "PDF"
-_SIGNED_ALLOWED = "PDF có chữ ký số / a PDF with digital signatures"
-_BOTH_ALLOWED = (
-    "chữ ký của người có thẩm quyền và của cơ quan / the official's signature and the agency's"
+_SIGNED_ALLOWED = Sentence("PDF có chữ ký số", "a PDF with digital signatures")
+_BOTH_ALLOWED = Sentence(
+    "chữ ký của người có thẩm quyền và của cơ quan", "the official's signature and the agency's"
 )
 _MISSING = {
     SignerKind.OFFICIAL: ("chữ ký số của người có thẩm quyền", "the official's signature"),
@@ -45,7 +47,8 @@ def check_signed_pdf(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome
         signature = looked.other_signature if looked else ""
         if signature or (xml_signed and index == 0 and kind):
             found = f"{kind}, {signature}" if signature else kind
-            yield Broken(shown(index, file), found=found, allowed=_PDF_ALLOWED)
+            said = words.file_kind(kind, signature)
+            yield Broken(shown(index, file), found=found, allowed=_PDF_ALLOWED, said=said)
 
 
 def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
@@ -66,9 +69,10 @@ def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     if looked and looked.other_signature and kind != _PDF:
         return  # FILE-SIGNED-PDF speaks of it
     if required:
-        yield Broken(shown(0, main), kind, _SIGNED_ALLOWED, "required")
+        said = words.file_kind(kind)
+        yield Broken(shown(0, main), kind, _SIGNED_ALLOWED, "required", said=said)
     elif kind and kind != _PDF:
-        yield Broken(shown(0, main), kind, _PDF_ALLOWED)
+        yield Broken(shown(0, main), kind, _PDF_ALLOWED, said=words.file_kind(kind))
 
 
 def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
@@ -96,11 +100,13 @@ def check_both(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
         yield NotJudged(Missing.TRUST, shown(0, document.attachments[0]))
         return
     if missing:
-        found = ", ".join(sorted(kind.value for kind in kinds)) or SignatureOutcome.ABSENT.value
+        found = ", ".join(sorted(kinds)) or SignatureOutcome.ABSENT.value
+        said = words.listed(words.SIGNERS[kind] for kind in sorted(kinds))
         yield Broken(
             shown(0, document.attachments[0]),
             found=found,
             allowed=_BOTH_ALLOWED,
+            said=said if kinds else words.OUTCOMES[SignatureOutcome.ABSENT],
             values=(
                 ("missing_vi", " và ".join(_MISSING[kind][0] for kind in missing)),
                 ("missing_en", " and ".join(_MISSING[kind][1] for kind in missing)),
@@ -126,8 +132,9 @@ def check_appendices(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]
         return
     for index, file in enumerate(document.attachments):
         if index and not _is_signed(_of_file(signed, index)):
-            found = _of_file(signed, index).outcome.value
-            yield Broken(shown(index, file), found=found, allowed=_SIGNED_ALLOWED)
+            found = _of_file(signed, index).outcome
+            said = words.OUTCOMES[found]
+            yield Broken(shown(index, file), found.value, _SIGNED_ALLOWED, said=said)
 
 
 def _with_files(facts: PackageFacts) -> Document | None:

@@ -72,6 +72,7 @@ def explain(state: State, rule_id: str, as_json: bool) -> None:
     lang = state.language
     lock = lock_of(rule.id)
     fields: list[tuple[str, object]] = [("rule", rule.id), ("source", rule.source)]
+    fields += [(f"source {variant}", source) for variant, source in rule.sources.items()]
     for variant, words in (("", rule.sentence), *rule.variants.items()):
         fields.append((f"sentence {variant}".strip(), sentence(words, lang)))
     if lock is not None:
@@ -127,7 +128,11 @@ def profile(state: State, name: str | None, as_json: bool) -> None:
     print_table(
         ("RULE", "SEVERITY", "SOURCE"),
         (
-            (key, _grade_word(chosen.grade(rule.id, variant), state.language), rule.source)
+            (
+                key,
+                _grade_word(chosen.grade(rule.id, variant), state.language),
+                rule.sources.get(variant, rule.source),
+            )
             for key, rule, variant in _graded(chosen)
         ),
     )
@@ -188,6 +193,7 @@ def _rule_data(rule: Rule, profiles: tuple[Profile, ...]) -> dict[str, Any]:
     return {
         "id": rule.id,
         "source": rule.source,
+        "sources": dict(rule.sources),
         "sentence": asdict(rule.sentence),
         "variants": {name: asdict(words) for name, words in rule.variants.items()},
         "fixed": asdict(lock.why) if lock else None,

@@ -12,14 +12,17 @@ from envelopes.findings import Finding, Severity
 from envelopes.limits import MIB
 from envelopes.model import OtherInfo, ResponseFor, SignatureForm
 from envelopes.rule_catalogue import RULES, make
+from envelopes.rules import words
 from envelopes.rules.checks import CHECKS, JUDGED_BY_READER
 from envelopes.rules.facts import FileFacts, PackageFacts, ScanFacts, ScanVerdict
+from envelopes.rules.files import CONTENT_OF
 from envelopes.rules.profile import load_profile
 from envelopes.rules.runner import judge
 from envelopes.rules.signatures import RULE_OF_REASON
 from envelopes.signature_facts import Reason, SignatureOutcome, SignerKind
 from schemas.catalogue import profile_names
-from tests.support.make_rule_corpus import RULE_CORPUS, changed, rule_corpus
+from tests.support.make_corpus import File
+from tests.support.make_rule_corpus import RULE_CORPUS, changed, pdf, rule_corpus, sound
 from tests.unit.envelopes.rules.cases import (
     BOTH,
     SENDER,
@@ -147,8 +150,8 @@ CASES = [
     Case("FILE-UNSIGNED-PDF", facts,
          lambda: facts(rule_corpus()["file-format--passes"], signatures=signatures(signed_file())),
          _WARN, "a.docx", f"{_BT}, Điều 3.3", "wordprocessingml", "ben-tre"),
-    Case("FILE-UNSIGNED-PDF", facts, lambda: _signed(), _REFUSE, _PDF, f"{_BT}, Điều 3.3",
-         "application/pdf", "kon-tum"),
+    Case("FILE-UNSIGNED-PDF", facts, lambda: _signed(), _REFUSE, _PDF,
+         f"{_KT}, Điều 10.4c; Quyết định {_DB}, Điều 3; Dự thảo", "application/pdf", "kon-tum"),
     Case("ID-SENDER", facts, lambda: _routed("ID-SENDER", "MessageHeader/From/OrganId"), _REFUSE,
          "MessageHeader/From/OrganId", f"{_KG}, Điều 10.4", "H99"),
     Case("ID-RECIPIENT", facts, lambda: _routed("ID-RECIPIENT", "MessageHeader/To[1]/OrganId"),
@@ -221,9 +224,15 @@ def test_a_rule_passes_and_trips(case: Case) -> None:
     finding = found[0]
     assert finding.element == case.element
     assert case.article in finding.source and case.found in finding.found
-    assert finding.allowed
+    _is_told_in_both_languages(finding)
+
+
+def _is_told_in_both_languages(finding: Finding) -> None:
+    """Place and what is allowed stand in both halves, each of its own language."""
+    vi, _, en = finding.allowed.partition(" / ")
+    assert vi and vi in finding.sentence.vi and (en or vi) in finding.sentence.en
     for sentence in (finding.sentence.vi, finding.sentence.en):
-        assert finding.element in sentence and finding.allowed in sentence
+        assert finding.element in sentence and " / " not in sentence
     assert finding.sentence.vi != finding.sentence.en
 
 
@@ -239,9 +248,7 @@ def test_a_package_of_the_corpus(name: str) -> None:
     finding = found[0]
     assert (finding.severity, finding.element) == (severity, element)
     assert article in finding.source and value in finding.found
-    sentence = finding.sentence
-    assert element in sentence.vi and element in sentence.en
-    assert finding.allowed and sentence.vi != sentence.en
+    _is_told_in_both_languages(finding)
 
 
 def test_the_rule_corpus_is_what_the_generator_writes() -> None:
@@ -323,6 +330,49 @@ def test_every_reason_of_a_signature_has_its_rule() -> None:
     for reason, rule_id in RULE_OF_REASON.items():
         told = _told(_signed(*BOTH, verdict(reason)), rule_id, "kon-tum")
         assert told, reason
+        assert told[0].found in (reason.value, "Văn phòng Chính phủ")
+        # People are told in words, not by the code.
+        assert f"({reason.value})" not in told[0].sentence.vi
+
+
+def test_every_code_has_its_words() -> None:
+    """Reasons, outcomes, signers and kinds of files, in each language its own."""
+    for known_, codes in (
+        (words.REASONS, Reason),
+        (words.OUTCOMES, SignatureOutcome),
+        (words.SIGNERS, SignerKind),
+    ):
+        assert known_.keys() == set(codes)
+        assert all(one.vi != one.en for one in known_.values())
+    for kinds in CONTENT_OF.values():
+        assert not any("/" in words.file_kind(kind).vi for kind in kinds)
+
+
+def test_dates_are_written_as_each_language_has_them() -> None:
+    """And a date of issue that is still to come is told."""
+    late = _told(_entered(days=2, hour=8, urgent=False), "TIME-ISSUE", "dien-bien")[0].sentence
+    assert "vào trục lúc 03/07/2025 08:45; hạn phát hành: chậm nhất 02/07/2025 23:59" in late.vi
+    assert "ký" in late.vi and "ngày 01/07/2025" in late.vi
+    assert "issued by 2025-07-02 23:59" in late.en
+    (early,) = _told(_entered(days=-1, hour=8, urgent=True), "TIME-ISSUE")
+    assert "01/07/2025, chưa đến; cần không sau ngày 30/06/2025" in early.sentence.vi
+    assert _told(_entered(days=0, hour=0, urgent=True), "TIME-ISSUE") == []
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (b"<html><script>x</script></html>", "b.txt"),
+        (b"<?xml version='1.0'?><a/>", "b.txt"),
+        (b"<?xml version='1.0'?><?mso-application progid='Word.Document'?><a/>", "b.doc"),
+    ],
+)
+def test_markup_under_the_name_of_a_document_is_to_be_saved_anew(content: bytes, name: str) -> None:
+    """A web page or XML called .txt or .doc: the clerk is told what to save it as."""
+    made = facts(sound(pdf(), File("2", name, content, "text/plain")))
+    assert [one.severity for one in _told(made, "FILE-FORMAT")] == [_WARN]
+    (refused,) = _told(made, "FILE-FORMAT", "son-la")
+    assert refused.refuses and "lưu lại thành DOCX hoặc PDF" in refused.sentence.vi
 
 
 @pytest.mark.parametrize(
