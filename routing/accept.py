@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding, Sentence, refused
+from envelopes.findings import Finding, refused
 from envelopes.model import BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
@@ -33,6 +33,7 @@ from routing.records import (
     DOCUMENT,
     Delivery,
     DocumentRecord,
+    Event,
     PackageRecord,
     is_new_content,
 )
@@ -40,7 +41,7 @@ from routing.repeat import repeat
 from routing.report_findings import foresee_report
 from routing.route_table import RouteTable
 from routing.states import TransportState
-from routing.submission import Accepted, RefusalKind, Refused, Submission, security_event
+from routing.submission import Accepted, RefusalKind, Refused, Submission
 from routing.summary import differences, search_text
 
 #: Rules whose breach is a security event, and what it is called.
@@ -123,7 +124,18 @@ class Accept:
         now: datetime,
         what: str = "not-the-sender",
     ) -> None:
-        event = security_event(submission, finding, what, now)
+        """Somebody tried to act in another's name: written down, whatever happens next."""
+        event = Event(
+            type=f"security.{what}",
+            at=now,
+            actor=submission.actor,
+            correlation_id=submission.correlation_id,
+            data={
+                "sender": submission.read.sender_organ_id,
+                "digest": submission.spooled.claim.digest,
+                "finding": finding.as_dict(),
+            },
+        )
 
         async def write(tx: Transaction) -> None:
             await tx.append([event])
@@ -307,17 +319,12 @@ class Accept:
 
 def _nobody(submission: Submission) -> Finding:
     """The partner names recipients beside the package, and the package names none of them."""
-    finding = make(
+    return make(
         "ID-RECIPIENT",
         element="MessageHeader/To",
-        found=", ".join(submission.only_for),
+        found=", ".join(submission.only_for)[:200],
         allowed="a recipient that the package names",
     )
-    sentence = Sentence(
-        vi=f"Gói tin không ghi nơi nhận nào trong số được yêu cầu chuyển đến: {finding.found}.",
-        en=f"The package names none of the recipients that it is to be handed to: {finding.found}.",
-    )
-    return replace(finding, sentence=sentence)
 
 
 def _reached_nobody(delivery: Delivery) -> bool:
