@@ -11,7 +11,8 @@ from adapters.database.store import SqlDatabase
 from adapters.database.tables import deliveries, packages
 from adapters.database.transaction import sql_of
 from routing.ports import InboxItem, Transaction
-from routing.records import PackageRecord
+from routing.pull_notes import Said
+from routing.records import Delivery, PackageRecord
 
 _d, _p = deliveries.c, packages.c
 
@@ -23,11 +24,23 @@ class PartnerLists:
         self._database = database
 
     async def received(self, connection_id: str, kind: str, limit: int) -> list[InboxItem]:
-        """What waits in the inbox, in its order."""
-        query = _inbox(connection_id, kind).limit(limit)
+        """What waits in the inbox, in its order; what the partner could not store comes last.
+
+        The list has no second page: what fails again and again must not keep the rest out. Of such
+        copies the one comes first that failed longest ago.
+        """
+        waiting = _inbox(connection_id, kind)
+        failed = _d.noted == Said.NOT_STORED.value
+        others = waiting.where(or_(_d.noted.is_(None), ~failed))
+        last = waiting.where(failed).order_by(None).order_by(_d.noted_at, _d.id)
 
         async def read(tx: Transaction) -> list[InboxItem]:
-            found = [rows.delivery_of(row) for row in (await sql_of(tx).execute(query)).mappings()]
+            found: list[Delivery] = []
+            for query in (others, last):
+                page = await sql_of(tx).execute(query.limit(limit - len(found)))
+                found += [rows.delivery_of(row) for row in page.mappings()]
+                if len(found) == limit:
+                    break
             known = await tx.get_packages(list({row.package_id for row in found}))
             return [InboxItem(row, known[row.package_id]) for row in found]
 

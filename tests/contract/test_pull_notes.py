@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from adapters.database import PartnerLists, SqlDatabase
 from routing.pull import NotPossible, NotYours, confirm, fetch, list_inbox
 from routing.pull_notes import Noted, Said, note
-from routing.records import Delivery
+from routing.records import DOCUMENT, Delivery
 from routing.states import TransportState
 from tests.support.builders import BETA, document
 from tests.support.use_cases import Gateway
@@ -63,6 +64,35 @@ async def test_the_last_word_counts_until_it_is_fetched_again(
     await note(database, row.id, beta, Said.NOT_STORED, "", clock.tick())
     await confirm(database, row.id, beta, clock.tick())
     assert (await gateway.now(row.id)).noted is None
+
+
+async def test_what_fails_keeps_nothing_out_of_a_short_list(gateway: Gateway) -> None:
+    """Seven wait, three fit: what failed comes last, the longest failed first; none is lost."""
+    assert isinstance(gateway.database, SqlDatabase)
+    beta, clock = gateway.world.beta, gateway.clock
+    lists = PartnerLists(gateway.database)
+    for number, priority in enumerate((4, 4, 0, 0, 0, 0, 0), start=1):
+        await gateway.accepted(document(BETA, number=number, priority=priority))
+    await gateway.bring()
+
+    async def listed(limit: int = 3) -> list[str]:
+        return [one.delivery.id for one in await lists.received(beta.id, DOCUMENT, limit)]
+
+    everything = await listed(9)
+    assert len(everything) == 7 and everything[:3] == await listed()
+    for some_id in everything[:3]:
+        await note(gateway.database, some_id, beta, Said.NOT_STORED, "", clock.tick())
+    assert await listed() == everything[3:6]
+    for some_id in reversed(everything[3:6]):
+        await note(gateway.database, some_id, beta, Said.NOT_STORED, "", clock.tick())
+    assert await listed() == [everything[6], *everything[:2]]
+    assert await listed(9) == [everything[6], *everything[:3], *reversed(everything[3:6])]
+    await note(gateway.database, everything[0], beta, Said.TAKEN_UP, "", clock.tick())
+    await fetch(gateway.database, everything[4], beta, clock.tick())
+    assert await listed() == [everything[0], everything[4], everything[6]]
+    assert [one.delivery.id for one in await list_inbox(gateway.database, beta.id, None, 9)] == (
+        everything
+    )
 
 
 async def test_what_was_confirmed_is_not_offered_again(gateway: Gateway, row: Delivery) -> None:
