@@ -147,13 +147,21 @@ class Inspection:
             return ()
         me = routes.key_of_text(package.sender.organ_id)
 
+        async def passed(tx: Transaction, document_id: str, to: str) -> bool:
+            """Whether one of the two sent a document of this id to the other."""
+            for one in await tx.documents_called(document_id):
+                other = {me: to, to: me}.get(one.sender)
+                if other is not None and await tx.deliveries_of_document(one.pk, other):
+                    return True
+            return False
+
         async def look(tx: Transaction) -> tuple[bool, ...]:
-            known = []
-            for answered in package.response_for:
-                to = routes.key_of_text(answered.organ_id)
-                found = await tx.documents_called(answered.document_id)
-                known.append(any(one.sender in (me, to) for one in found))
-            return tuple(known)
+            return tuple(
+                [
+                    await passed(tx, one.document_id, routes.key_of_text(one.organ_id))
+                    for one in package.response_for
+                ]
+            )
 
         return await self._database.read(look)
 
