@@ -124,15 +124,6 @@ EXCHANGE_RULES = (
         ),
     ),
     Rule(
-        "RECALL-UNKNOWN",
-        _REFUSE,
-        _LIFECYCLE,
-        Sentence(
-            "cơ quan gửi không có văn bản “{found}” để thu hồi hoặc cập nhật; cần {allowed}.",
-            "the sender has no document “{found}” to recall or update; expected {allowed}.",
-        ),
-    ),
-    Rule(
         "RECALL-OWNER",
         _REFUSE,
         "Quyết định 278/QĐ-UBND năm 2019 Kiên Giang, Điều 10.4",
@@ -144,29 +135,8 @@ EXCHANGE_RULES = (
         ),
     ),
     Rule(
-        "RECALL-FINISHED",
-        _REFUSE,
-        _LIFECYCLE,
-        Sentence(
-            "không thu hồi được văn bản {element}: bên nhận đã ở trạng thái {found}; chỉ thu hồi "
-            "được khi {allowed}.",
-            "document {element} cannot be recalled: the receiver is at status {found}; a recall "
-            "is possible only {allowed}.",
-        ),
-    ),
-    Rule(
-        "RECALL-RECIPIENT",
-        _REFUSE,
-        _LIFECYCLE,
-        Sentence(
-            "văn bản {element} chưa từng gửi cho “{found}”; chỉ thu hồi được từ {allowed}.",
-            "document {element} was never sent to “{found}”; it can be recalled only from "
-            "{allowed}.",
-        ),
-    ),
-    Rule(
         "RECALL-NOT-ASKED",
-        _REFUSE,
+        _WARN,
         _LIFECYCLE,
         Sentence(
             "trạng thái {found} trả lời một yêu cầu thu hồi hoặc cập nhật chưa có với văn bản "

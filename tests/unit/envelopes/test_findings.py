@@ -32,7 +32,7 @@ def test_a_rule_says_the_same_in_both_languages(entry: Rule) -> None:
 
 @pytest.mark.parametrize(
     "rule_id",
-    ["ID-SENDER", "ID-RECIPIENT", "DUPLICATE-CONTENT", "RECALL-UNKNOWN", "RECALL-OWNER"],
+    ["ID-SENDER", "ID-RECIPIENT", "DUPLICATE-CONTENT", "RECALL-OWNER"],
 )
 def test_rules_of_exchange_can_be_made(rule_id: str) -> None:
     """Rules used above this layer take the ordinary values alone."""
