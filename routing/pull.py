@@ -17,7 +17,7 @@ from routing.on_time import OnTime, delivered
 from routing.ports import Database, InboxCursor, InboxItem, Transaction
 from routing.records import NOTHING_NOTED, Change, Delivery, Event, PackageRecord, change
 from routing.route_table import Connection
-from routing.states import Happening, Impossible, TransportState
+from routing.states import NOW, Happening, Impossible, TransportState
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +160,15 @@ async def own_deliveries(
 
 def _not_readable(row: Delivery) -> Sentence:
     return Sentence(
-        vi=f"Gói tin không còn để lấy: lượt gửi đang ở trạng thái «{row.state}».",
-        en=f"The package is not there to be fetched: its delivery is {row.state}.",
+        vi=f"Gói tin không có để lấy: {NOW[row.state].vi}.",
+        en=f"The package is not there to be fetched: {NOW[row.state].en}.",
     )
 
 
 def _not_fetched(row: Delivery) -> Sentence:
     return Sentence(
-        vi=f"Hãy lấy gói tin trước khi xác nhận (trạng thái hiện tại: «{row.state}»).",
-        en=f"Fetch the package before confirming it (it is {row.state}).",
+        vi=f"Hãy lấy gói tin trước khi xác nhận ({NOW[row.state].vi}).",
+        en=f"Fetch the package before confirming it ({NOW[row.state].en}).",
     )
 
 

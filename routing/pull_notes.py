@@ -16,7 +16,7 @@ from routing.ports import Database, Transaction
 from routing.pull import NotPossible, NotYours, own_deliveries
 from routing.records import Change, Delivery, Event
 from routing.route_table import Connection
-from routing.states import TransportState
+from routing.states import NOW, TransportState
 
 
 class Said(StrEnum):
@@ -83,8 +83,8 @@ async def note(
 
 def _not_waiting(row: Delivery) -> Sentence:
     return Sentence(
-        vi=f"Gói tin không còn trong danh sách chờ (trạng thái «{row.state}»); nếu đã xác nhận mà "
-        "cần lại, hãy lấy lại theo mã của nó.",
-        en=f"The package does not wait in the list (it is {row.state}); one that was confirmed can "
-        "still be fetched under its id.",
+        vi=f"Gói tin không nằm trong danh sách chờ ({NOW[row.state].vi}); nếu đã xác nhận mà cần "
+        "lại, hãy lấy lại theo mã của nó.",
+        en=f"The package does not wait in the list ({NOW[row.state].en}); one that was confirmed "
+        "can still be fetched under its id.",
     )

@@ -132,7 +132,7 @@ class Impossible:
     @property
     def sentence(self) -> Sentence:
         """Why, for people."""
-        verb, state = _VERBS[self.happening], _NOW[self.state]
+        verb, state = _VERBS[self.happening], NOW[self.state]
         return Sentence(
             vi=f"Không thể {verb.vi} lượt gửi này: {state.vi}.",
             en=f"This delivery cannot be {verb.en}: {state.en}.",
@@ -158,8 +158,8 @@ _VERBS: dict[Happening, Sentence] = {
     Happening.REPLAYED: Sentence("chuyển lại từ đầu", "started again"),
     Happening.RESUBMITTED: Sentence("gửi lại", "handed in again"),
 }
-#: Where it is instead.
-_NOW: dict[TransportState, Sentence] = {
+#: Where a delivery is, for people.
+NOW: dict[TransportState, Sentence] = {
     TransportState.ACCEPTED: Sentence("trục đã nhận và đang chờ chuyển", "it is about to go on"),
     TransportState.QUEUED: Sentence("đang chờ chuyển", "it waits to be handed over"),
     TransportState.OFFERED: Sentence(

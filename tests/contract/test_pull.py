@@ -9,7 +9,7 @@ import pytest
 from routing.pull import Confirmed, Fetched, NotPossible, NotYours, confirm, fetch, list_inbox
 from routing.records import Delivery
 from routing.route_table import RouteTable
-from routing.states import Happening, TransportState
+from routing.states import NOW, Happening, TransportState
 from tests.support.builders import BETA, GAMMA, document, put, step
 from tests.support.use_cases import Gateway
 
@@ -49,6 +49,7 @@ async def test_confirm_needs_a_fetch(gateway: Gateway, row: Delivery) -> None:
     answer = await confirm(gateway.database, row.id, gateway.world.beta, gateway.clock())
     assert isinstance(answer, NotPossible)
     assert "Fetch" in answer.sentence.en and "lấy" in answer.sentence.vi
+    assert row.state.value not in answer.sentence.vi
     assert await gateway.now(row.id) == row
 
 
@@ -160,7 +161,7 @@ async def test_taken_out_of_the_inbox(
     assert await gateway.inbox(BETA) == []
     answer = await fetch(gateway.database, row.id, gateway.world.beta, gateway.clock())
     assert isinstance(answer, NotPossible)
-    assert answer.sentence.vi and answer.delivery.id == row.id
+    assert NOW[answer.delivery.state].vi in answer.sentence.vi and answer.delivery.id == row.id
 
 
 @pytest.mark.parametrize("happening", [Happening.RETURNED, Happening.EXPIRED])
