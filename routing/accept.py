@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding, refused
+from envelopes.findings import Finding, Sentence, refused
 from envelopes.model import BusinessDocType, Document, StatusReport
 from envelopes.rule_catalogue import make
 from routing.accept_report import AcceptReport
@@ -33,7 +33,6 @@ from routing.records import (
     DOCUMENT,
     Delivery,
     DocumentRecord,
-    Event,
     PackageRecord,
     is_new_content,
 )
@@ -41,7 +40,7 @@ from routing.repeat import repeat
 from routing.report_findings import foresee_report
 from routing.route_table import RouteTable
 from routing.states import TransportState
-from routing.submission import Accepted, RefusalKind, Refused, Submission
+from routing.submission import Accepted, RefusalKind, Refused, Submission, security_event
 from routing.summary import differences, search_text
 
 #: Rules whose breach is a security event, and what it is called.
@@ -124,18 +123,7 @@ class Accept:
         now: datetime,
         what: str = "not-the-sender",
     ) -> None:
-        """Somebody tried to act in another's name: written down, whatever happens next."""
-        event = Event(
-            type=f"security.{what}",
-            at=now,
-            actor=submission.actor,
-            correlation_id=submission.correlation_id,
-            data={
-                "sender": submission.read.sender_organ_id,
-                "digest": submission.spooled.claim.digest,
-                "finding": finding.as_dict(),
-            },
-        )
+        event = security_event(submission, finding, what, now)
 
         async def write(tx: Transaction) -> None:
             await tx.append([event])
@@ -173,24 +161,28 @@ class Accept:
                 subject=document.subject,
                 search=search_text(document),
                 now=now,
+                # What nothing precedes is recorded at the first try.
+                version=int(document.business.doc_type is BusinessDocType.NEW),
             )
             # The bytes of a document that was just made cannot be here already.
-            made_now = known.pk == new_pk and not known_before
-            first = None if made_now else await tx.find_package(package.sender, package.digest)
+            made = known.pk == new_pk
+            looked = made and not known_before
+            first = None if looked else await tx.find_package(package.sender, package.digest)
             if first is not None:
                 more = deliveries if submission.only_for else []
                 return await repeat(tx, first, more, routes, submission.actor, now)
-            refusal = await self._other_content(tx, known, package)
+            refusal = None if made else await self._other_content(tx, known, package)
             if refusal is not None:
                 return refusal
-            version = known.version + 1
+            version = _version(known, made)
             mine = replace(package, document_pk=known.pk, version=version)
             drafts = [replace(row, document_pk=known.pk, version=version) for row in deliveries]
             plan = await self._changes.plan(tx, mine, drafts, document, routes, context)
             missing = prepared.missing(plan)
             if missing is not None:
                 return missing
-            await self._record(tx, mine, plan.deliveries, issued, document, submission.actor)
+            await self._note_version(tx, known, version, document)
+            await self._record(tx, mine, plan.deliveries, issued, submission.actor)
             await self._changes.store(tx, plan, mine, prepared, context)
             links = await self._changes.link(tx, mine, document, routes)
             if self._on_time is not None:
@@ -225,10 +217,12 @@ class Accept:
         """Whether it will be refused, and whether it is known: judged again under the lock."""
 
         async def look(tx: Transaction) -> tuple[Refused | None, bool]:
-            if await tx.find_package(package.sender, package.digest) is not None:
+            came_before, known = await tx.known_before(
+                package.sender, package.digest, document.subject_document_id
+            )
+            if came_before:
                 return None, True
             refusal = await self._not_the_owner(tx, package, document, routes)
-            known = await tx.find_document(package.sender, document.subject_document_id)
             if refusal is None and known is not None:
                 refusal = await self._other_content(tx, known, package)
             return refusal, False
@@ -276,8 +270,8 @@ class Accept:
         """
         if known.version == 0 or not is_new_content(package.meaning):
             return None
-        for earlier in reversed(await tx.packages_of_document(known.pk)):
-            if earlier.kind != DOCUMENT or earlier.meaning == BusinessDocType.REVOCATION:
+        for earlier in reversed(await tx.packages_of_document(known.pk, kind=DOCUMENT)):
+            if earlier.meaning == BusinessDocType.REVOCATION:
                 continue
             deliveries = await tx.deliveries_of_package(earlier.id)
             if all(_reached_nobody(delivery) for delivery in deliveries):
@@ -300,31 +294,44 @@ class Accept:
             )
         return None
 
+    async def _note_version(
+        self, tx: Transaction, known: DocumentRecord, version: int, document: Document
+    ) -> None:
+        if version != known.version:
+            await tx.set_version(known.pk, version, document.subject, search_text(document))
+
     async def _record(
         self,
         tx: Transaction,
         package: PackageRecord,
         deliveries: list[Delivery],
         issued: list[Issued],
-        document: Document,
         actor: str,
     ) -> None:
-        document_pk = package.document_pk or ""
-        await tx.set_version(document_pk, package.version, document.subject, search_text(document))
         await tx.insert_package(package)
         await tx.insert_deliveries(deliveries)
         await tx.append(accepted_events(package, deliveries, actor))
-        await record_issued(tx, issued, document_pk)
+        await record_issued(tx, issued, package.document_pk)
 
 
 def _nobody(submission: Submission) -> Finding:
     """The partner names recipients beside the package, and the package names none of them."""
-    return make(
+    finding = make(
         "ID-RECIPIENT",
         element="MessageHeader/To",
-        found=", ".join(submission.only_for)[:200],
+        found=", ".join(submission.only_for),
         allowed="a recipient that the package names",
     )
+    sentence = Sentence(
+        vi=f"Gói tin không ghi nơi nhận nào trong số được yêu cầu chuyển đến: {finding.found}.",
+        en=f"The package names none of the recipients that it is to be handed to: {finding.found}.",
+    )
+    return replace(finding, sentence=sentence)
+
+
+def _version(known: DocumentRecord, made: bool) -> int:
+    """Which version of its document a package brings."""
+    return max(1, known.version) if made else known.version + 1
 
 
 def _reached_nobody(delivery: Delivery) -> bool:

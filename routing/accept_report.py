@@ -12,7 +12,6 @@ neither the document nor its history, and is written down as a security event.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -51,7 +50,7 @@ from routing.states import (
     TransportState,
     acknowledge,
 )
-from routing.submission import Accepted, RefusalKind, Refused, Submission
+from routing.submission import Accepted, RefusalKind, Refused, Submission, security_event
 
 #: States in which the gateway does not know yet that the recipient has the package: a report about
 #: it is proof enough (lessons 4, "a late truth still wins").
@@ -132,7 +131,8 @@ class AcceptReport:
             )
             outcome = await self._database.write(record)
         if isinstance(outcome, Refused) and outcome.kind is RefusalKind.NOT_THE_OWNER:
-            await self._database.write(_security(submission, outcome, now))
+            event = security_event(submission, outcome.findings[0], "not-the-owner", now)
+            await self._database.write(lambda tx: tx.append([event]))
         return outcome
 
     async def _take_back(
@@ -317,26 +317,6 @@ def _about(package: PackageRecord, report: StatusReport) -> About:
         code=report.response_for.code,
         promulgation_date=report.response_for.promulgation_date,
     )
-
-
-def _security(
-    submission: Submission, refusal: Refused, now: datetime
-) -> Callable[[Transaction], Awaitable[None]]:
-    event = Event(
-        type="security.not-the-owner",
-        at=now,
-        actor=submission.actor,
-        correlation_id=submission.correlation_id,
-        data={
-            "digest": submission.spooled.claim.digest,
-            "finding": refusal.findings[0].as_dict(),
-        },
-    )
-
-    async def write(tx: Transaction) -> None:
-        await tx.append([event])
-
-    return write
 
 
 def _reported(

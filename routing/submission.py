@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ from envelopes.read import ReadResult
 from envelopes.rules.runner import Judgement
 from envelopes.signature_facts import SignatureFacts
 from routing.ports import ClaimCheck
-from routing.records import Delivery, PackageRecord, Reason
+from routing.records import Delivery, Event, PackageRecord, Reason
 from routing.route_table import Connection
 
 
@@ -88,3 +89,21 @@ class Accepted:
     findings: tuple[Finding, ...]
     #: The same bytes were taken before: this is the first result again.
     repeated: bool = False
+
+
+def security_event(submission: Submission, finding: Finding, what: str, now: datetime) -> Event:
+    """Somebody tried what it may not: written down, whatever happens next.
+
+    Of the package itself only its digest and who it says that it is from.
+    """
+    return Event(
+        type=f"security.{what}",
+        at=now,
+        actor=submission.actor,
+        correlation_id=submission.correlation_id,
+        data={
+            "sender": submission.read.sender_organ_id,
+            "digest": submission.spooled.claim.digest,
+            "finding": finding.as_dict(),
+        },
+    )

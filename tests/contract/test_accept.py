@@ -344,5 +344,8 @@ async def test_a_recipient_that_the_package_does_not_name_is_none(gateway: Gatew
     """What stands beside the package cannot add to it."""
     refused = await gateway.submit(wire(document(BETA)), only_for=(GAMMA,))
     assert not isinstance(refused, Accepted)
-    assert [finding.rule for finding in refused.findings] == ["ID-RECIPIENT"]
+    (finding,) = refused.findings
+    assert finding.rule == "ID-RECIPIENT"
+    assert finding.sentence.vi.startswith("Gói tin không ghi nơi nhận nào")
+    assert GAMMA in finding.sentence.vi and "recipient" not in finding.sentence.vi
     assert (await all_rows(gateway.database))[0] == []

@@ -197,7 +197,15 @@ async def test_recall_of_somebody_elses_document_is_a_security_event(gateway: Ga
     assert [event.type for event in events if event.type.startswith("security.")] == [
         "security.not-the-owner"
     ]
-    # The attempt did not make the document one of gamma's.
+    told = report(StatusCode.TAKE_BACK, sent, sender=GAMMA, description="Gửi nhầm")
+    told = replace(told, response_for=replace(told.response_for, organ_id=BETA))
+    assert (await gateway.refused(told, by=GAMMA)).kind is RefusalKind.NOT_THE_OWNER
+    _, events = await all_rows(gateway.database)
+    assert [one.data["sender"] for one in events if one.type == "security.not-the-owner"] == [
+        GAMMA,
+        GAMMA,
+    ]
+    # The attempts did not make the document one of gamma's.
     called = await look(gateway.database, lambda tx: tx.documents_called(sent.document_id))
     assert [one.sender for one in called] == [first.package.sender]
     again = await gateway.refused(replace(take_back(sent, BETA), sender=foreign.sender), by=GAMMA)
