@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.acceptance.raw import talk
 from tests.support import packages
-from tests.support.agency_client import AgencyClient, Answer
-from tests.support.servers import wait_until
+from tests.support.agency_client import AgencyClient, Answer, the_line
+from tests.support.packages import new_id
 from tests.support.service import GatewayProcess, Site
 
 SENDER = "000.00.00.G22"
@@ -22,12 +21,6 @@ AGENCIES: dict[str, tuple[str, ...]] = {
     "nghe_an": (NGHE_AN,),
     "quang_nam": (QUANG_NAM, HOA_SON, "000.00.00.G17"),
 }
-_numbers = itertools.count(1)
-
-
-def new_id(sender: str = SENDER) -> str:
-    """A DocumentId that no other test uses."""
-    return f"{sender},2026/11/02,{next(_numbers)}/CV-TEST"
 
 
 @dataclass
@@ -73,17 +66,8 @@ class Ministry:
 
     def offered(self, name: str, package_id: str, deadline: float = 10.0) -> dict[str, Any]:
         """Wait until a package is in a connection's inbox; its line there."""
-        found: list[dict[str, Any]] = []
-
-        def look() -> bool:
-            found[:] = [
-                item for item in self.client(name).waiting() if item["packageId"] == package_id
-            ]
-            return bool(found)
-
-        wait_until(look, deadline, f"package {package_id} in the inbox of {name}")
-        assert len(found) == 1, found
-        return found[0]
+        lines = self.client(name).waiting
+        return the_line(lines, "packageId", package_id, deadline, f"the inbox of {name}")
 
     def empty_inboxes(self) -> None:
         """Fetch and confirm everything, so that a test begins with empty inboxes."""

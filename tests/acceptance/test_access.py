@@ -13,10 +13,11 @@ from urllib.parse import quote
 import pytest
 
 from gateway.access.failures import FREE_FAILURES
-from tests.acceptance.ministry import NGHE_AN, SENDER, Ministry, new_id
+from tests.acceptance.ministry import NGHE_AN, SENDER, Ministry
 from tests.support import packages
 from tests.support.agency_client import Answer
 from tests.support.oidc_server import AUDIENCE, OidcServer, ec_key
+from tests.support.packages import new_id
 from tests.support.servers import wait_until
 from tests.support.service import MODES, open_site
 

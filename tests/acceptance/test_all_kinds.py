@@ -11,11 +11,10 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.amqp_software import Account, AmqpSoftware, add_partner, amqp_gateway
-from tests.support.packages import File
+from tests.support.packages import File, new_id
 from tests.support.push_receiver import push_receiver
 from tests.support.servers import RabbitMq, wait_until, wait_until_async
 from tests.support.service import open_site

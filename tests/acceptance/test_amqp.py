@@ -17,7 +17,6 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from gateway.rest.operations import openapi_document
 from routing.route_table import ConnectionStatus
-from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.amqp_software import (
@@ -30,6 +29,7 @@ from tests.support.amqp_software import (
     signed_path,
 )
 from tests.support.contract import validator
+from tests.support.packages import new_id
 from tests.support.servers import RabbitMq, wait_until, wait_until_async
 from tests.support.service import GatewayProcess, Site, open_site
 

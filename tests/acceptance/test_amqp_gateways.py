@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from adapters.rabbitmq_admin import RabbitMqAdmin
-from tests.acceptance.ministry import new_id
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
 from tests.support.amqp_software import Account, add_partner, amqp_gateway, command
+from tests.support.packages import new_id
 from tests.support.servers import RabbitMq, wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 

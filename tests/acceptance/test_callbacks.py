@@ -21,11 +21,12 @@ import pytest
 from adapters.database.callback_store import SqlCallbacks
 from routing.callbacks import MessageState
 from routing.webhook_signature import verify
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, Ministry
 from tests.acceptance.test_cli import PATIENCE
 from tests.support.agency_client import AgencyClient
 from tests.support.callbacks import CUT, HANG, Behaviour, Received, Receiver, receiver
 from tests.support.databases import opened
+from tests.support.packages import new_id
 from tests.support.servers import wait_until_async
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program

@@ -25,8 +25,9 @@ from gateway.evidence import MANIFEST_KIND, examine
 from gateway.settings import Settings
 from gateway.signing_key import open_signer
 from routing.seals import RECEIPT_KIND, SEAL_KIND, canonical
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.pki import pki
 from tests.support.servers import wait_until
 from tests.support.servers.processes import clean_environment

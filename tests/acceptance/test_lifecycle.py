@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry
 from tests.support import packages
 from tests.support.agency_client import Answer
+from tests.support.packages import new_id
 from tests.support.servers import Postgres, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program

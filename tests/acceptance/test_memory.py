@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry
 from tests.acceptance.raw import problem, talk
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.servers import wait_until
 from tests.support.service import SERVE, open_site
 

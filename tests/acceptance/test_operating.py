@@ -19,10 +19,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from routing.route_table import ConnectionStatus
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, bearer, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, bearer
 from tests.acceptance.raw import talk
 from tests.acceptance.test_cli import PATIENCE
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.servers import free_port, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program
@@ -164,7 +165,7 @@ def test_data_are_their_owners_alone(site: Site) -> None:
     assert stat.S_IMODE(fresh.data.stat().st_mode) == 0o700
     assert modes["payloads"] == 0o700 and modes["lienthong.db"] == 0o600
     assert all(mode & 0o077 == 0 for mode in modes.values()), modes
-    assert "WARNING" not in _checked(fresh)
+    assert "WARNING: every user" not in _checked(fresh)
     (fresh.data / "lienthong.db").chmod(0o644)
     assert "lienthong.db (0644)" in _checked(fresh)
 

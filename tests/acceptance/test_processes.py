@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from routing.route_table import ConnectionStatus
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry
 from tests.support import packages
 from tests.support.agency_client import LOST, AgencyClient
+from tests.support.packages import new_id
 from tests.support.servers import FlakyProxy, RabbitMq, wait_until
 from tests.support.service import MODES, Site, open_site
 

@@ -12,17 +12,12 @@ import pytest
 
 from tests.support import packages
 from tests.support.agency_client import AgencyClient
+from tests.support.packages import new_id
 from tests.support.push_receiver import CUT, TAKE_AND_CUT, PushReceiver, push_receiver
 from tests.support.servers import wait_until
 from tests.support.service import MODES, GatewayProcess, Site, open_site
 
 SENDER, PUSHED, FOLDER = "000.00.00.G22", "000.00.00.H41", "000.00.00.H53"
-_number = iter(range(1, 1000))
-
-
-def new_id(sender: str = SENDER) -> str:
-    """A DocumentId that no other test uses."""
-    return f"{sender},2026/11/02,{next(_number)}/CV-TEST"
 
 
 @dataclass

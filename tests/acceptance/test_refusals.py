@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.ministry import NGHE_AN, SENDER, Ministry, bearer, documents_of, new_id, post
+from tests.acceptance.ministry import NGHE_AN, SENDER, Ministry, bearer, documents_of, post
 from tests.acceptance.raw import Talk, problem, talk
 from tests.acceptance.strictness import CANARY, GRACE
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.service import ROOT
 
 pytestmark = pytest.mark.usefixtures("still_healthy")

@@ -12,16 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.ministry import (
-    AGENCIES,
-    HOA_SON,
-    NGHE_AN,
-    QUANG_NAM,
-    SENDER,
-    Ministry,
-    new_id,
-)
+from tests.acceptance.ministry import AGENCIES, HOA_SON, NGHE_AN, QUANG_NAM, SENDER, Ministry
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.servers import wait_until
 from tests.support.service import ROOT
 

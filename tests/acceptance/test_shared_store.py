@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry, new_id
+from tests.acceptance.ministry import AGENCIES, NGHE_AN, SENDER, Ministry
 from tests.acceptance.test_processes import proxied
 from tests.support import packages
 from tests.support.agency_client import LOST, Answer
 from tests.support.mutants import CRASHED
+from tests.support.packages import new_id
 from tests.support.s3_server import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, S3Server
 from tests.support.servers import FlakyProxy, wait_until
 from tests.support.servers.flaky_proxy import Direction

@@ -16,8 +16,8 @@ import pytest
 
 from gateway.simulate.agency import AgencyScript
 from gateway.simulate.script import ScriptProblem, read_script
-from tests.acceptance.ministry import new_id
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.servers import Child, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.service import ROOT, Site, open_site

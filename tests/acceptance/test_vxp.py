@@ -16,8 +16,9 @@ import pytest
 
 from tests.acceptance.raw import talk
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.vxp_client import Failed, VxpClient, padded, unpadded
-from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, PULLED, Town, new_id
+from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, PULLED, Town
 
 MIB = 1024 * 1024
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support import packages
+from tests.support.packages import new_id
 from tests.support.vxp_client import Failed
-from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, Town, new_id
+from tests.support.vxp_town import MINISTRY, OLD, PROVINCE, Town
 
 
 def coded(items: list[dict[str, Any]], code: str) -> dict[str, Any] | None:

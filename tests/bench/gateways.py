@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import http.client
 import os
-import secrets
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from uuid_utils.compat import uuid7
-
-from adapters.database import RegistryStore, open_database
-from identifiers.agency import Agency
-from identifiers.organ_id import OrganId
-from routing.route_table import Connection, ConnectionStatus, Token
 from tests.bench.packages import RECIPIENTS, SENDER
+from tests.support.registration import registrar
 from tests.support.servers import wait_until
 from tests.support.servers.processes import free_port
 
@@ -86,7 +78,7 @@ def gateway(
         **environment,
     }
     url = env.get("LIENTHONG_DATABASE_URL") or f"sqlite:///{folder / 'data' / 'lienthong.db'}"
-    tokens = asyncio.run(_connections(url))
+    tokens = asyncio.run(_connections(url, folder / "data"))
     with ExitStack() as stack:
         served = [stack.enter_context(_process(env, role)) for role in roles]
         port = served[0][0]
@@ -109,27 +101,9 @@ def _process(env: Mapping[str, str], role: str) -> Iterator[tuple[int, int]]:
             process.wait(30)
 
 
-async def _connections(database_url: str) -> list[str]:
-    database = await open_database(database_url, allow_unsafe=True)
-    await database.migrate()
-    store = RegistryStore(database)
-    tokens = []
-    now = datetime.now(UTC)
-    for code in (SENDER, *RECIPIENTS):
-        token = "lt_" + secrets.token_urlsafe(32)
-        connection_id = str(uuid7())
-        organ_id = OrganId.of(code)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        await store.add_connection(
-            Connection(connection_id, code, "pull", ConnectionStatus.ACTIVE, (organ_id,), now),
-            Token(str(uuid7()), connection_id, digest, now),
-            [Agency(organ_id, f"Cơ quan {code}")],
-            actor="bench",
-            now=now,
-        )
-        tokens.append(token)
-    await database.close()
-    return tokens
+async def _connections(database_url: str, data: Path) -> list[str]:
+    async with registrar(database_url, data) as to:
+        return [(await to.add(code, [code])).token for code in (SENDER, *RECIPIENTS)]
 
 
 def _wait_ready(port: int) -> None:

@@ -12,10 +12,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
+
+from tests.support.servers import wait_until
+
+T = TypeVar("T")
 
 #: Seconds between two tries; a person's patience, not a way to wait for a state.
 PAUSE = 0.05
@@ -47,6 +51,21 @@ class Answer:
 
 class NoAnswer(AssertionError):
     """The gateway gave no answer for longer than the client's patience."""
+
+
+def the_line(
+    lines: Callable[[], Iterable[dict[str, T]]], member: str, value: str, deadline: float, what: str
+) -> dict[str, T]:
+    """Wait until a line of a list has this value in this member; that line, the only such."""
+    found: list[dict[str, T]] = []
+
+    def look() -> bool:
+        found[:] = [one for one in lines() if one[member] == value]
+        return bool(found)
+
+    wait_until(look, deadline, f"{value} in {what}")
+    assert len(found) == 1, found
+    return found[0]
 
 
 class AgencyClient:

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Sequence
 from typing import Self
 
-from gateway.cli.registration import NewConnection, add_connection
-from gateway.cli.session import open_session
+from gateway.cli.registration import NewConnection
 from gateway.settings import Settings
 from gateway.simulate.axis import AxisSimulator
 from gateway.simulate.script import AxisScript
 from gateway.simulate.store import Call, Held
+from tests.support.registration import registrar
 from tests.support.servers import wait_until
 from tests.support.service import Site
 
@@ -34,15 +34,9 @@ async def add(
     secret: str = "",
 ) -> NewConnection:
     """Add a connection as `lienthong connections add` does."""
-    async with open_session(settings_of(site), creates=True) as session:
-        names = {code: f"Cơ quan {code}" for code in codes}
-        answer = await add_connection(
-            session, name, codes, names, kind=kind, options=options, secret=secret, operator="test"
-        )
-    assert isinstance(answer, NewConnection), answer
-    site.connections[name] = answer.connection
-    if answer.token:
-        site.tokens[name] = answer.token
+    async with registrar(site.database_url, site.data) as to:
+        answer = await to.add(name, codes, kind, options, secret)
+    site.note(name, answer)
     return answer
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import itertools
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,15 @@ from xml.sax.saxutils import escape
 
 NAMESPACE = "http://www.mic.gov.vn/TBT/QCVN_102_2016"
 OLD_NAMESPACE = "http://www.e-doc.vn/Schema/"
+#: Who sends where a test does not say.
+SENDER = "000.00.00.G22"
 PDF_START = b"%PDF-1.7\n"
+_numbers = itertools.count(1)
+
+
+def new_id(sender: str = SENDER) -> str:
+    """A DocumentId that no other test of this run uses."""
+    return f"{sender},2026/11/02,{next(_numbers)}/CV-TEST"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,10 @@ from urllib.request import urlopen
 import pytest
 
 from adapters.database import RegistryStore, open_database
-from identifiers.agency import Agency
-from identifiers.organ_id import OrganId
+from gateway.cli.registration import NewConnection
 from routing.route_table import Connection, ConnectionStatus, Token
 from tests.support.agency_client import AgencyClient
+from tests.support.registration import registrar
 from tests.support.servers import Child, Postgres, RabbitMq, free_port, wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import PROGRAM, run_program
@@ -217,22 +217,18 @@ class Site:
     def connect(self, **agencies: Sequence[str]) -> None:
         """Add connections with the codes they serve, and these agencies to the directory."""
 
-        async def add(registry: RegistryStore) -> None:
-            now = _utc_now()
-            for name, codes in agencies.items():
-                ids = tuple(_organ_id(code) for code in codes)
-                connection = Connection(
-                    _new_id(), name, "pull", ConnectionStatus.ACTIVE, ids, created_at=now
-                )
-                secret, token = _token(connection.id)
-                known = [Agency(code, f"Cơ quan {code.text}") for code in ids]
-                answer = await registry.add_connection(
-                    connection, token, known, actor="operator:test", now=now
-                )
-                assert answer is None, answer
-                self.tokens[name], self.connections[name] = secret, connection
+        async def add() -> None:
+            async with registrar(self.database_url, self.data) as to:
+                for name, codes in agencies.items():
+                    self.note(name, await to.add(name, codes))
 
-        self._with_registry(add)
+        asyncio.run(add())
+
+    def note(self, name: str, added: NewConnection) -> None:
+        """Remember a connection that was added, and its token where it has one."""
+        self.connections[name] = added.connection
+        if added.token:
+            self.tokens[name] = added.token
 
     def partner(
         self,
@@ -303,12 +299,6 @@ class Site:
         """The ends of all logs."""
         parts = [f"--- {one.log.name}\n{one.tail()}" for one in self.processes if one.log.exists()]
         return "\n".join(parts)
-
-
-def _organ_id(code: str) -> OrganId:
-    parsed = OrganId.parse(code)
-    assert isinstance(parsed, OrganId), parsed
-    return parsed
 
 
 def _token(connection_id: str) -> tuple[str, Token]:

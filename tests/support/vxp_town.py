@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ from click.testing import CliRunner
 
 from gateway.cli import cli
 from tests.support import packages
-from tests.support.agency_client import AgencyClient
+from tests.support.agency_client import AgencyClient, the_line
 from tests.support.axis import add
+from tests.support.packages import new_id
 from tests.support.servers import wait_until
 from tests.support.service import GatewayProcess, Site, open_site
 from tests.support.vxp_client import VxpClient
@@ -27,12 +27,6 @@ MINISTRY, PROVINCE, PULLED = "000.00.00.G22", "000.00.00.H41", "000.00.00.H53"
 OLD = "000.00.00.H17"
 #: The secret that the province's software has always had.
 KEPT = "mat-khau-cu-cua-tinh-0123456789"
-_number = itertools.count(1)
-
-
-def new_id(sender: str = MINISTRY) -> str:
-    """A DocumentId that no other test uses."""
-    return f"{sender},2026/11/02,{next(_number)}/CV-TEST"
 
 
 @dataclass
@@ -86,15 +80,8 @@ class Town:
 
     def listed(self, client: VxpClient, doc_id: str, kind: str = "edoc") -> dict[str, str]:
         """Until a delivery is in a list; its line there."""
-        found: list[dict[str, str]] = []
-
-        def look() -> bool:
-            found[:] = [one for one in client.received(kind) if one["docId"] == doc_id]
-            return bool(found)
-
-        wait_until(look, 10.0, f"{doc_id} in the list of {client.system_id}")
-        assert len(found) == 1, found
-        return found[0]
+        where = f"the list of {client.system_id}"
+        return the_line(lambda: client.received(kind), "docId", doc_id, 10.0, where)
 
     def status_packages(self, client: VxpClient, count: int) -> list[bytes]:
         """Until so many status packages wait; fetched and confirmed."""
