@@ -162,9 +162,7 @@ async def test_a_publish_never_outlasts_its_time(ground: Ground) -> None:
                 tried = await publisher.publish(message(), "", ground.names.inbox, 2)
                 return tried.outcome is Published.CONFIRMED
 
-            end = time.monotonic() + 40
-            while not await works():
-                assert time.monotonic() < end
+            await wait_until_async(works, 40, "publishing to work again")
 
 
 async def test_a_connection_that_is_cut_is_taken_up_again(ground: Ground) -> None:
