@@ -49,6 +49,7 @@ from gateway.services import Services, Turnstile, read_limits
 from gateway.settings import Role, Settings
 from gateway.settings_loading import problems_between
 from gateway.signing_key import open_signer
+from gateway.skipped_checks import tell_skipped
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
 from routing.deadlines import Limits
@@ -233,6 +234,10 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     """Run until SIGTERM or SIGINT; then finish what is running and stop in order."""
     tls = make_tls(settings)
     services = await build(settings, roles)
+    if "api" in roles:
+        connections = (await services.registry.routes()).connections.values()
+        chosen = (str(one.settings.get("profile", NATIONAL)) for one in connections)
+        tell_skipped(settings, chosen, services.metrics)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, services.stopping.set)

@@ -171,6 +171,12 @@ class Metrics:
             "Kept lists and answers about revocation whose successor should be there.",
             registry=self.registry,
         )
+        self.checks_skipped = Gauge(
+            "lienthong_checks_skipped",
+            "Profiles whose rules ask for a check that the settings leave out, by check.",
+            ["check"],
+            registry=self.registry,
+        )
         self.revocation_asked = Counter(
             "lienthong_revocation_asked",
             "Questions for lists and answers about revocation, by outcome.",
