@@ -52,7 +52,7 @@ from gateway.signing_key import open_signer
 from gateway.skipped_checks import tell_skipped
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
-from routing.deadlines import Limits
+from routing.deadline_limits import Limits
 from routing.gateway_reports import GatewayIdentity, GatewayReports
 from routing.lanes import FairClock
 from routing.on_time import OnTime

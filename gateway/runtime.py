@@ -30,8 +30,8 @@ from gateway.services import Services
 from gateway.settings import Role
 from routing.callbacks import Endpoint, PostResult
 from routing.deadline_watch import watch_all
-from routing.deliver import offer
 from routing.lanes import Lane
+from routing.offer import offer
 from routing.ports import (
     BrokerUnavailable,
     DatabaseUnavailable,

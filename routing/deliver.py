@@ -15,7 +15,7 @@ partner. Doorbells may come twice or late: only a delivery that waits is touched
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -23,13 +23,12 @@ from typing import Protocol
 from envelopes.findings import Sentence
 from routing.gateway_reports import About, GatewayReports, Issued, record_issued
 from routing.on_time import OnTime, delivered
-from routing.ports import Database, Doorbell, Transaction
+from routing.ports import Database, Transaction
 from routing.records import (
     DOCUMENT,
     Attempt,
     Change,
     Delivery,
-    Event,
     PackageRecord,
     Reason,
     change,
@@ -37,8 +36,9 @@ from routing.records import (
     is_unsure,
 )
 from routing.retry_policy import SCHEDULE, TryAgainAt, after_attempt
+from routing.ring_again import put_off
 from routing.route_table import Connection, RouteTable
-from routing.states import Happening, TransportState
+from routing.states import WAITING, Happening, TransportState
 
 #: How long an attempt belongs to its worker; longer than any partner's time limit.
 LEASE = timedelta(minutes=5)
@@ -47,8 +47,6 @@ LONGEST_WISH = timedelta(hours=1)
 #: When a version that came before its time is looked at again.
 TURN = timedelta(seconds=1)
 
-#: States in which a doorbell means work.
-WAITING = (TransportState.ACCEPTED, TransportState.QUEUED)
 #: States of an earlier version that a later one has to wait for.
 STILL_BEFORE = (*WAITING, TransportState.DELIVERING, TransportState.UNKNOWN)
 
@@ -92,57 +90,6 @@ class Partner(Protocol):
         self, connection: Connection, delivery: Delivery, package: PackageRecord
     ) -> AttemptResult:
         """Whether the partner has it; UNKNOWN when it cannot say, TRY_LATER when it has it not."""
-
-
-async def offer(database: Database, doorbells: Sequence[Doorbell], now: datetime) -> list[Delivery]:
-    """Put the deliveries behind these doorbells into their recipients' inboxes.
-
-    A doorbell of a route that was changed meanwhile rings for nothing: only what still goes to the
-    doorbell's connection is offered.
-    """
-    rung = {(bell.delivery_id, bell.connection_id) for bell in doorbells}
-    ids = sorted({delivery_id for delivery_id, _ in rung})
-
-    async def write(tx: Transaction) -> list[Delivery]:
-        rows = await tx.get_deliveries(ids, lock=True)
-        waiting = sorted(
-            (row for row in rows if row.state in WAITING and (row.id, row.connection_id) in rung),
-            key=lambda row: (row.lane.rank, row.fair_key, row.version, row.id),
-        )
-        earlier = await _earlier_versions(tx, waiting)
-        steps = [
-            change(
-                row,
-                Happening.OFFERED,
-                actor="gateway:worker",
-                now=now,
-                offered_at=now,
-                ring_at=None,
-            )
-            for row in (*earlier, *waiting)
-        ]
-        changes = [step for step in steps if isinstance(step, Change)]
-        await tx.apply(changes)
-        return [step.after for step in changes]
-
-    return await database.write(write)
-
-
-async def _earlier_versions(tx: Transaction, waiting: list[Delivery]) -> list[Delivery]:
-    """Versions that were overtaken on the way: a recipient sees versions in order.
-
-    Offering is free, so an earlier version that still waits is simply offered first.
-    """
-    known = {row.id for row in waiting}
-    earlier: dict[str, Delivery] = {}
-    for row in waiting:
-        if row.version > 1 and row.document_pk is not None:
-            for other in await tx.deliveries_of_document(row.document_pk, row.recipient, lock=True):
-                before = other.version < row.version and other.state in WAITING
-                here = other.connection_id == row.connection_id
-                if before and here and other.id not in known:
-                    earlier[other.id] = other
-    return sorted(earlier.values(), key=lambda row: row.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,32 +330,3 @@ async def earlier_first(tx: Transaction, row: Delivery, *, lock: bool = False) -
         return False
     others = await tx.deliveries_of_document(row.document_pk, row.recipient, lock=lock)
     return any(other.version < row.version and other.state in STILL_BEFORE for other in others)
-
-
-def put_off(row: Delivery, at: datetime, now: datetime, why: str) -> Change:
-    """Ring for this delivery (again) from `at` on; its state stays, the log says why."""
-    after = replace(row, ring_at=at, updated_at=now)
-    data = {"why": why, "ringAt": at.isoformat()}
-    return _noted(row, after, "delivery.ring-again", "gateway", data)
-
-
-def rung(row: Delivery, now: datetime) -> Change:
-    """The broker has the doorbell of this waiting delivery since `now`; its state stays."""
-    return _noted(row, replace(row, updated_at=now), "delivery.rung", "gateway:relay", {})
-
-
-def _noted(row: Delivery, after: Delivery, kind: str, actor: str, data: dict[str, str]) -> Change:
-    """A change of particulars that leaves the state as it is."""
-    event = Event(
-        type=kind,
-        at=after.updated_at,
-        actor=actor,
-        document_pk=row.document_pk,
-        package_id=row.package_id,
-        delivery_id=row.id,
-        from_state=row.state.value,
-        to_state=row.state.value,
-        correlation_id=row.correlation_id,
-        data=data,
-    )
-    return Change(row, after, event)

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from envelopes.model import StatusCode
+from routing.deadline_limits import (
+    Limits,
+    opened_on_delivery,
+    opened_on_recall,
+)
 from routing.deadline_watch import keep_opened, keep_settled
 from routing.deadlines import (
-    Limits,
     Settled,
     cancelled,
     closed_by_answer,
     closed_by_reply,
     closed_by_report,
-    opened_on_delivery,
-    opened_on_recall,
 )
 from routing.ports import Transaction
 from routing.records import DOCUMENT, REPLIES_TO, Change, Delivery, Link, PackageRecord, change

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from envelopes.findings import Sentence
-from routing.deliver import put_off
 from routing.ports import Database, Transaction
 from routing.records import Change, Delivery, change, exhausted
 from routing.retry_policy import GiveUp, after_attempt
+from routing.ring_again import put_off
 from routing.states import Happening, Impossible
 
 BATCH = 500

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from routing.deliver import rung
 from routing.ports import Broker, Database, Doorbell, PublishOutcome, Transaction
 from routing.records import Change, Delivery, change
 from routing.retry_policy import relay_again_at
+from routing.ring_again import rung
 from routing.states import Happening, TransportState
 
 #: How long a claim lasts; far above the publish timeout.

@@ -80,15 +80,16 @@ class Happening(StrEnum):
 
 _S = TransportState
 _H = Happening
-_WAITING = (_S.ACCEPTED, _S.QUEUED)
+#: States in which a doorbell means work.
+WAITING = (_S.ACCEPTED, _S.QUEUED)
 _UNDER_WAY = (_S.DELIVERING, _S.UNKNOWN)
 _UNSEEN = (_S.ACCEPTED, _S.QUEUED, _S.OFFERED, _S.HELD, _S.DEAD)
 
 #: Every legal step. What is not here is impossible, and `advance` says so.
 TRANSITIONS: dict[tuple[TransportState, Happening], TransportState] = {
     (_S.ACCEPTED, _H.RELAYED): _S.QUEUED,
-    **{(state, _H.OFFERED): _S.OFFERED for state in _WAITING},
-    **{(state, _H.ATTEMPTED): _S.DELIVERING for state in (*_WAITING, _S.UNKNOWN)},
+    **{(state, _H.OFFERED): _S.OFFERED for state in WAITING},
+    **{(state, _H.ATTEMPTED): _S.DELIVERING for state in (*WAITING, _S.UNKNOWN)},
     # A recipient may fetch as often as it likes until it confirms, and again after that.
     **{(state, _H.FETCHED): _S.DELIVERING for state in (_S.OFFERED, _S.DELIVERING)},
     (_S.DELIVERED, _H.FETCHED): _S.DELIVERED,
@@ -97,7 +98,7 @@ TRANSITIONS: dict[tuple[TransportState, Happening], TransportState] = {
     **{
         (state, _H.DELIVERED): _S.DELIVERED
         for state in (
-            *_WAITING,
+            *WAITING,
             *_UNDER_WAY,
             _S.OFFERED,
             _S.HELD,
@@ -110,11 +111,11 @@ TRANSITIONS: dict[tuple[TransportState, Happening], TransportState] = {
     (_S.DELIVERING, _H.OUTCOME_UNKNOWN): _S.UNKNOWN,
     # The worker that owned the attempt is gone: nobody knows how far it came.
     (_S.DELIVERING, _H.INTERRUPTED): _S.UNKNOWN,
-    **{(state, _H.EXHAUSTED): _S.DEAD for state in (*_WAITING, *_UNDER_WAY)},
+    **{(state, _H.EXHAUSTED): _S.DEAD for state in (*WAITING, *_UNDER_WAY)},
     **{(state, _H.RETURNED): _S.RETURNED for state in (*_UNSEEN, *_UNDER_WAY)},
     **{(state, _H.WITHDRAWN): _S.WITHDRAWN for state in _UNSEEN},
     **{(state, _H.EXPIRED): _S.EXPIRED for state in (*_UNSEEN, *_UNDER_WAY)},
-    **{(state, _H.HELD): _S.HELD for state in (*_WAITING, _S.OFFERED)},
+    **{(state, _H.HELD): _S.HELD for state in (*WAITING, _S.OFFERED)},
     (_S.HELD, _H.RELEASED): _S.ACCEPTED,
     **{(state, _H.REPLAYED): _S.ACCEPTED for state in (_S.DEAD, _S.EXPIRED)},
     # The sender hands the same package in again after its cause was mended.

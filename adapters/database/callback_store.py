@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from sqlalchemy import Select, Update, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from adapters.database import callback_rows, rows
+from adapters.database import callback_statements as statements
 from adapters.database.callback_rows import endpoint_of, endpoint_row, message_of, post_attempt_of
 from adapters.database.executes import Executes
 from adapters.database.lifecycle_tables import (
@@ -27,7 +28,7 @@ from adapters.database.lifecycle_tables import (
 )
 from adapters.database.rows import Row
 from adapters.database.store import SqlDatabase
-from adapters.database.tables import connections, events
+from adapters.database.tables import events
 from adapters.database.transaction import sql_of
 from routing.callbacks import (
     CallbackMessage,
@@ -36,17 +37,14 @@ from routing.callbacks import (
     EndpointStatus,
     MessageState,
     PostAttempt,
-    PostOutcome,
     PostResult,
     Verdict,
 )
 from routing.records import Event
-from routing.route_table import ConnectionStatus
 
 T = TypeVar("T")
 
 _e, _m, _a = callback_endpoints.c, callback_messages.c, callback_attempts.c
-_PENDING = MessageState.PENDING.value
 #: What secrets begin with that are not sealed.
 OPEN = "whsec_"
 #: Messages that one statement of a large replay or clean-up names.
@@ -148,7 +146,7 @@ class SqlCallbacks:
 
         async def write(sql: Executes) -> None:
             if await _set_status(sql, endpoint, status, actor, now):
-                waits = update(callback_messages).where(_waiting_of(endpoint.id))
+                waits = update(callback_messages).where(statements.waiting_of(endpoint.id))
                 await sql.execute(waits.values(next_at=now))
 
         await self._write(write)
@@ -185,7 +183,7 @@ class SqlCallbacks:
         self._turn += 1
 
         async def write(sql: Executes) -> list[Claimed]:
-            found = (await sql.execute(_endpoints_with_work(now))).mappings()
+            found = (await sql.execute(statements.endpoints_with_work(now))).mappings()
             ready = [self._opened(row) for row in found]
             start = self._turn % len(ready) if ready else 0
             claimed: list[Claimed] = []
@@ -193,7 +191,7 @@ class SqlCallbacks:
                 count = min(room.get(endpoint.id, per_endpoint), limit - len(claimed))
                 if count <= 0:
                     continue
-                taken = await sql.execute(_claim(endpoint.id, owner, now, until, count))
+                taken = await sql.execute(statements.claim(endpoint.id, owner, now, until, count))
                 messages = sorted(
                     (message_of(row) for row in taken.mappings()), key=lambda one: one.event_seq
                 )
@@ -217,7 +215,7 @@ class SqlCallbacks:
                 return False
             attempt = callback_rows.post_attempt_row(message, result, now)
             await sql.execute(insert(callback_attempts).values(**attempt))
-            changed = await sql.execute(_settle(owner, message, result, to, now))
+            changed = await sql.execute(statements.settle(owner, message, result, to, now))
             if to.suspend_endpoint and changed.rowcount:
                 suspended, actor = EndpointStatus.SUSPENDED, "gateway:callbacks"
                 await _set_status(sql, claimed.endpoint, suspended, actor, now)
@@ -268,14 +266,14 @@ class SqlCallbacks:
             again: list[int] = []
             for start in range(0, len(seqs), BATCH):
                 some = _m.seq.in_(seqs[start : start + BATCH]), _m.state.in_(done)
-                again += (await sql.execute(_again(now).where(*some))).scalars()
+                again += (await sql.execute(statements.again(now).where(*some))).scalars()
             return sorted(again)
 
         return await self._write(write)
 
     async def replay_parked(self, endpoint_id: str | None = None, *, now: datetime) -> list[int]:
         """Send everything that is parked again, of one endpoint or of all."""
-        parked = _again(now).where(_m.state == MessageState.PARKED.value)
+        parked = statements.again(now).where(_m.state == MessageState.PARKED.value)
         if endpoint_id is not None:
             parked = parked.where(_m.endpoint_id == endpoint_id)
 
@@ -328,101 +326,6 @@ class SqlCallbacks:
 
     async def _write(self, work: Callable[[Executes], Awaitable[T]]) -> T:
         return await self._database.write(lambda tx: work(sql_of(tx)))
-
-
-def _endpoints_with_work(now: datetime) -> Select[Any]:
-    """Endpoints that may be sent to now and have something due."""
-    due = and_(_m.endpoint_id == _e.id, *_due(_m, now))
-    active = select(connections.c.id).where(connections.c.status == ConnectionStatus.ACTIVE.value)
-    return (
-        select(callback_endpoints)
-        .where(
-            _e.status == EndpointStatus.ACTIVE.value,
-            _e.connection_id.in_(active),
-            exists().where(due),
-        )
-        .order_by(_e.id)
-    )
-
-
-def _due(message: Any, now: datetime) -> tuple[Any, ...]:
-    free = or_(message.lease_until.is_(None), message.lease_until < now)
-    return callback_rows.is_pending(message), message.next_at <= now, free
-
-
-def _claim(endpoint_id: str, owner: str, now: datetime, until: datetime, count: int) -> Update:
-    """Claim the first messages of subjects of which none is under way.
-
-    A row that another claims first is passed over, and its conditions are looked at again after the
-    wait for its lock. The subqueries are aggregates so that PostgreSQL answers them row by row from
-    the index: as NOT EXISTS it joins the whole backlog with itself.
-    """
-    other = callback_messages.alias("other")
-    of_subject = and_(
-        other.c.endpoint_id == _m.endpoint_id,
-        other.c.subject == _m.subject,
-        callback_rows.is_pending(other.c),
-    )
-    earliest = select(func.min(other.c.event_seq)).where(of_subject).scalar_subquery()
-    # Only a replayed message can have a later one of its subject under way.
-    under_way = select(func.count(other.c.lease_until)).where(
-        of_subject, other.c.seq != _m.seq, other.c.lease_until >= now
-    )
-    first = (
-        select(_m.seq)
-        .where(
-            _m.endpoint_id == endpoint_id,
-            *_due(_m, now),
-            _m.event_seq == earliest,
-            under_way.scalar_subquery() == 0,
-        )
-        .order_by(_m.event_seq)
-        .limit(count)
-        .with_for_update(skip_locked=True, of=callback_messages)
-        .cte("first")
-    )
-    return (
-        update(callback_messages)
-        .where(_m.seq.in_(select(first.c.seq)))
-        .values(lease_owner=owner, lease_until=until, attempts=_m.attempts + 1)
-        .returning(*callback_messages.c)
-    )
-
-
-def _settle(
-    owner: str, message: CallbackMessage, result: PostResult, to: Verdict, now: datetime
-) -> Update:
-    mine = and_(_m.lease_owner == owner, _m.attempts == message.attempts)
-    fits = _m.state == _PENDING, mine
-    if result.outcome is PostOutcome.DELIVERED:
-        # A late success is a success, unless somebody else is sending it just now.
-        unfinished = _m.state.in_((_PENDING, MessageState.PARKED.value))
-        fits = unfinished, or_(mine, _m.lease_owner.is_(None))
-    delivered = to.state is MessageState.DELIVERED
-    return (
-        update(callback_messages)
-        .where(_m.seq == message.seq, *fits)
-        .values(
-            state=to.state.value,
-            next_at=to.next_at,
-            lease_owner=None,
-            lease_until=None,
-            last_error="" if delivered else rows.storable(result.detail),
-            delivered_at=now if delivered else None,
-        )
-    )
-
-
-def _again(now: datetime) -> Any:
-    return (
-        update(callback_messages)
-        .values(state=_PENDING, attempts=0, next_at=now, delivered_at=None)
-        .returning(_m.seq)
-    )
-
-
-def _waiting_of(endpoint_id: str) -> Any:
-    return and_(_m.endpoint_id == endpoint_id, callback_rows.is_pending(_m))
 
 
 async def _set_status(

@@ -14,7 +14,8 @@ from gateway import clock
 from gateway.cli.context import State, in_a_table, json_option, pass_state
 from gateway.cli.failures import wrong_use
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence, show
-from routing.deadlines import DeadlineKind, Limits, due_time, warn_time
+from routing.deadline_limits import Limits, due_time, warn_time
+from routing.deadlines import DeadlineKind
 from routing.working_time import FIRST_DAY, LAST_DAY, Hours, WorkingCalendar, covers
 
 _DAY_OFF, _MAKE_UP = "off", "worked"

@@ -20,6 +20,10 @@ from adapters.database.executes import Executes
 from adapters.database.lifecycle_tables import metadata
 from adapters.database.transaction import SqlTransaction
 from envelopes.model import StatusCode
+from routing.deadline_limits import (
+    Limits,
+    opened_on_delivery,
+)
 from routing.deadline_watch import (
     DeadlineStore,
     HasDeadlines,
@@ -32,10 +36,8 @@ from routing.deadlines import (
     Deadline,
     DeadlineKind,
     DeadlineState,
-    Limits,
     cancelled,
     closed_by_report,
-    opened_on_delivery,
 )
 from routing.ports import Transaction
 from routing.records import Delivery, Event

@@ -18,10 +18,11 @@ from envelopes.model import Document, StatusReport
 from envelopes.read import ReadResult, read_package
 from routing.accept import Accept
 from routing.dead_letters import DeadLetters
-from routing.deadlines import Limits
-from routing.deliver import AttemptOutcome, AttemptResult, Deliver, offer
+from routing.deadline_limits import Limits
+from routing.deliver import AttemptOutcome, AttemptResult, Deliver
 from routing.gateway_reports import GatewayIdentity, GatewayReports
 from routing.lanes import FairClock, Lane
+from routing.offer import offer
 from routing.on_time import OnTime
 from routing.ports import BrokerHealth, Doorbell, DoorbellHandler, PublishOutcome, Transaction
 from routing.pull import Fetched, confirm, fetch

@@ -10,11 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envelopes.model import VIETNAM_TIME, BusinessDocType, StatusCode
+from routing.deadline_limits import (
+    Limits,
+    opened_on_delivery,
+    opened_on_recall,
+    warn_time,
+)
 from routing.deadlines import (
     Deadline,
     DeadlineKind,
     DeadlineState,
-    Limits,
     Nearing,
     Overdue,
     Settled,
@@ -24,9 +29,6 @@ from routing.deadlines import (
     closed_by_report,
     due_notice,
     opened_event,
-    opened_on_delivery,
-    opened_on_recall,
-    warn_time,
 )
 from routing.records import STATUS
 from routing.working_time import WorkingCalendar
