@@ -58,7 +58,8 @@ def check_status_code(report: StatusReport, root: Node) -> Iterator[Finding]:
             "STATUS-REASON",
             element=f"{names.MESSAGE_HEADER}/{names.DESCRIPTION}",
             line=_line(header, names.STATUS_CODE),
-            found=f"{entry.code} ({entry.vi})",
+            found=entry.code,
+            said=Sentence(f"{entry.code} ({entry.vi})", f"{entry.code} ({entry.en})"),
             allowed=Sentence("lý do", "a reason"),
         )
 

@@ -20,7 +20,7 @@ from envelopes.findings import Sentence
 from envelopes.read import ReadResult
 from gateway.hand_in import received
 from gateway.intake import Body, IntakeFault, NotReceived, too_large
-from gateway.rest.problems import Problem, bad_parameter
+from gateway.rest.problems import Problem, bad_body
 from gateway.rest.requests import services
 from gateway.services import Services
 from gateway.settings import MIB
@@ -103,16 +103,39 @@ async def json_object(request: web.Request) -> dict[str, Any]:
     try:
         data = json.loads(body.decode(request.charset or "utf-8"))
     except (ValueError, LookupError, RecursionError) as error:
-        raise bad_parameter("body", str(error)[:200], "a JSON object in UTF-8") from None
+        raise bad_body(_why_no_json(body, error)) from None
     if not isinstance(data, dict):
-        raise bad_parameter("body", type(data).__name__, "a JSON object")
+        raise bad_body(Sentence("Thân yêu cầu không phải đối tượng JSON", "The body is no object"))
     return data
+
+
+def _why_no_json(body: bytes, error: Exception) -> Sentence:
+    """In words of ours: what Python calls its faults helps nobody outside."""
+    if not body.strip():
+        return Sentence("Thân yêu cầu trống", "The body is empty")
+    match error:
+        case json.JSONDecodeError():
+            return Sentence(
+                f"Thân yêu cầu không phải JSON (lỗi ở dòng {error.lineno}, cột {error.colno})",
+                f"The body is no JSON (wrong at line {error.lineno}, column {error.colno})",
+            )
+        case UnicodeError():
+            return Sentence("Thân yêu cầu sai mã hóa ký tự", "The body is not encoded as it says")
+        case LookupError():
+            return Sentence("Không có bảng mã ký tự này", "There is no such charset")
+        case RecursionError():
+            return Sentence("JSON lồng quá nhiều lớp", "The JSON is nested too deeply")
+    # A number of thousands of digits.
+    return Sentence("JSON có giá trị không đọc được", "The JSON has a value that cannot be read")
 
 
 def _no_json(fault: IntakeFault, gateway: Services) -> Problem:
     match fault:
         case IntakeFault.TOO_LARGE:
-            sentence = bad_parameter("body", "", f"{SMALL_BODY} bytes").sentence
+            sentence = Sentence(
+                f"Thân yêu cầu quá lớn; cho phép tối đa {SMALL_BODY} byte.",
+                f"The body is too large; allowed are {SMALL_BODY} bytes.",
+            )
             return Problem(413, fault.value, sentence, headers={"Connection": "close"})
         case IntakeFault.TOO_SLOW:
             patience = gateway.settings.intake_grace_seconds

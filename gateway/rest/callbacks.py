@@ -22,7 +22,7 @@ from gateway.callbacks import post_signed
 from gateway.rest import encode
 from gateway.rest.body import json_object, place_for
 from gateway.rest.problems import Problem, bad_parameter, not_found
-from gateway.rest.requests import connection, id_of, only, services, text_member
+from gateway.rest.requests import as_json, connection, id_of, only, services, text_member
 from routing.callbacks import Endpoint, PostResult, body_of, check_event, is_type_pattern
 from routing.route_table import Connection
 from routing.webhook_signature import SECRET_BYTES, secret_of
@@ -136,12 +136,15 @@ def _actor(asker: Connection) -> str:
 def _types(body: dict[str, Any]) -> tuple[str, ...]:
     given = body.get("types")
     given = [] if given is None else given
-    allowed = "event types: delivery.delivered, or delivery.* and the like"
+    allowed = Sentence(
+        "các loại sự kiện: delivery.delivered, hoặc delivery.* và tương tự",
+        "event types: delivery.delivered, or delivery.* and the like",
+    )
     if not isinstance(given, list) or len(given) > 50:
-        raise bad_parameter("types", str(given)[:100], allowed)
+        raise bad_parameter("types", as_json(given)[:100], allowed)
     for one in given:
         if not isinstance(one, str) or len(one) > 100 or not is_type_pattern(one):
-            raise bad_parameter("types", str(one)[:100], allowed)
+            raise bad_parameter("types", as_json(one)[:100], allowed)
     return tuple(dict.fromkeys(given))
 
 
@@ -149,7 +152,7 @@ def _overlap(body: dict[str, Any]) -> float:
     hours = body.get("overlapHours", OVERLAP)
     right = isinstance(hours, (int, float)) and not isinstance(hours, bool)
     if not right or not 0 <= hours <= LONGEST_OVERLAP:
-        raise bad_parameter("overlapHours", str(hours)[:100], f"0 … {LONGEST_OVERLAP:g}")
+        raise bad_parameter("overlapHours", as_json(hours)[:100], f"0 … {LONGEST_OVERLAP:g}")
     return float(hours)
 
 

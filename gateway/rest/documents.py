@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from envelopes.findings import Sentence
 from gateway.rest import encode
 from gateway.rest.problems import ambiguous, bad_parameter, not_found
 from gateway.rest.requests import connection, moment, number, only_named, services
@@ -69,9 +70,11 @@ def search_query(request: web.Request, routes: RouteTable, **narrowed: Any) -> D
     given = request.query.get
     words = given("q", "")
     if len(words) > LONGEST_SEARCH or len(words.split()) > MOST_WORDS:
-        raise bad_parameter(
-            "q", words[:40], f"at most {MOST_WORDS} words and {LONGEST_SEARCH} characters"
+        allowed = Sentence(
+            f"tối đa {MOST_WORDS} từ và {LONGEST_SEARCH} ký tự",
+            f"at most {MOST_WORDS} words and {LONGEST_SEARCH} characters",
         )
+        raise bad_parameter("q", words[:40], allowed)
     return DocumentQuery(
         text=fold(words),
         document_id=given("documentId"),

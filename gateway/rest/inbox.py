@@ -10,12 +10,14 @@ from aiohttp import web
 
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME, Party, StaffInfo, StatusCode
+from envelopes.rule_catalogue import make
 from gateway import clock
 from gateway.rest import encode
 from gateway.rest.body import json_object, place_for
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter, not_found
 from gateway.rest.requests import (
+    as_json,
     connection,
     correlation_id,
     id_of,
@@ -32,6 +34,8 @@ from routing.ports import InboxItem, Transaction
 from routing.pull import NotPossible, NotYours, confirm, list_inbox, own_deliveries
 from routing.records import DOCUMENT, Attempt, Delivery, PackageRecord, can_have
 from routing.route_table import Connection
+from routing.submission import RefusalKind
+from schemas.catalogue import CodeEntry, status_codes
 
 #: Seconds between two looks into the database while waiting for other processes' work.
 LOOK_AGAIN = 1.0
@@ -47,7 +51,10 @@ async def inbox(request: web.Request) -> web.StreamResponse:
     cursor = request.query.get("cursor")
     after = encode.parse_cursor(cursor) if cursor else None
     if cursor and after is None:
-        raise bad_parameter("cursor", cursor, "the `next` of an earlier answer")
+        allowed = Sentence(
+            "giá trị `next` của lần trả lời trước", "the `next` of an earlier answer"
+        )
+        raise bad_parameter("cursor", cursor[:100], allowed)
     deadline = time.monotonic() + wait
     while True:
         items = await list_inbox(gateway.database, asker.id, after, limit)
@@ -154,7 +161,8 @@ async def _reported(
             ),
         )
     if len(rows) > 1:
-        raise bad_parameter("id", some_id, "a delivery: " + ", ".join(row.id for row in rows))
+        ids = ", ".join(row.id for row in rows)
+        raise bad_parameter("id", some_id, Sentence(f"một lượt gửi: {ids}", f"a delivery: {ids}"))
     return rows[0], package
 
 
@@ -176,13 +184,29 @@ def _report_of(body: dict[str, Any]) -> _Report:
         code = StatusCode(text_member(body, "statusCode"))
     except ValueError:
         allowed = ", ".join(code.value for code in StatusCode)
-        raise bad_parameter("statusCode", str(body.get("statusCode")), allowed) from None
+        raise bad_parameter("statusCode", text_member(body, "statusCode")[:100], allowed) from None
     staff = body.get("staff")
     staff = {} if staff is None else staff
     if not isinstance(staff, dict) or set(staff) - set(StaffInfo.__slots__):
-        raise bad_parameter("staff", str(staff)[:100], "department, staff, mobile, email")
+        raise bad_parameter("staff", as_json(staff)[:100], "department, staff, mobile, email")
     people = StaffInfo(**{name: text_member(staff, name) for name in staff}) if staff else None
-    return _Report(code, text_member(body, "description"), _moment(body), people)
+    description = text_member(body, "description")
+    if status_codes()[code.value].needs_reason and not description:
+        raise _without_reason(status_codes()[code.value])
+    return _Report(code, description, _moment(body), people)
+
+
+def _without_reason(code: CodeEntry) -> Problem:
+    """What the package would be refused for, in the words of this body."""
+    finding = make(
+        "STATUS-REASON",
+        element="description",
+        found=code.code,
+        said=Sentence(f"{code.code} ({code.vi})", f"{code.code} ({code.en})"),
+        allowed=Sentence("lý do", "a reason"),
+    )
+    invalid = RefusalKind.INVALID.value
+    return Problem(422, invalid, finding.sentence, findings=[finding], parameter="description")
 
 
 def _moment(body: dict[str, Any]) -> datetime | None:

@@ -56,7 +56,8 @@ def _query(request: web.Request, routes: RouteTable) -> DeliveryQuery:
         raise bad_parameter("state", state, ", ".join(TransportState))
     of = routes.connection_named(name) if name else None
     if name and of is None:
-        raise bad_parameter("connection", name[:100], "the name of a connection")
+        allowed = Sentence("tên một kết nối", "the name of a connection")
+        raise bad_parameter("connection", name[:100], allowed)
     return DeliveryQuery(
         states=(TransportState(state),) if state else (),
         connection_id=of.id if of else None,
@@ -89,7 +90,11 @@ def _stepping(step: Step, *, needs_reason: bool) -> Callable[..., Awaitable[web.
         only(body, "reason")
         reason = text_member(body, "reason")
         if needs_reason and not reason:
-            raise bad_parameter("reason", "", "why, for the log and for who is told")
+            allowed = Sentence(
+                "lý do, để ghi nhật ký và báo cho bên liên quan",
+                "why, for the log and for who is told",
+            )
+            raise bad_parameter("reason", "", allowed)
         delivery_id = id_of(request)
         if delivery_id is None:
             raise not_found("delivery", "lượt gửi")

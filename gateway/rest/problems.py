@@ -184,14 +184,47 @@ def bad_parameter(name: str, found: str, allowed: str | Sentence) -> Problem:
     `allowed` is made of names and figures alone, or says what is allowed in both languages.
     """
     may_be = allowed if isinstance(allowed, Sentence) else Sentence(allowed, allowed)
+    is_now = (
+        Sentence(f"Tham số {name} = «{found}» không hợp lệ", f"Parameter {name} is “{found}”")
+        if found
+        else Sentence(
+            f"Thiếu tham số {name} hoặc để trống", f"Parameter {name} is missing or empty"
+        )
+    )
     return Problem(
         400,
         "bad-parameter",
         Sentence(
-            vi=f"Tham số {name} = «{found}» không hợp lệ; cho phép: {may_be.vi}.",
-            en=f"Parameter {name} is “{found}”; allowed: {may_be.en}.",
+            vi=f"{is_now.vi}; cho phép: {may_be.vi}.", en=f"{is_now.en}; allowed: {may_be.en}."
         ),
         parameter=name,
+    )
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> Problem:
+    """A query parameter or member of the body has a name that means nothing here."""
+    names = ", ".join(known)
+    return Problem(
+        400,
+        "bad-parameter",
+        Sentence(
+            vi=f"Không có tham số «{name}»; các tham số được dùng: {names}.",
+            en=f"There is no parameter “{name}”; there are: {names}.",
+        ),
+        parameter=name,
+    )
+
+
+def bad_body(why: Sentence) -> Problem:
+    """The body is not what its kind should be; `why` is a whole sentence without its full stop."""
+    return Problem(
+        400,
+        "bad-parameter",
+        Sentence(
+            vi=f"{why.vi}; hãy gửi một đối tượng JSON, mã hóa UTF-8.",
+            en=f"{why.en}; send a JSON object in UTF-8.",
+        ),
+        parameter="body",
     )
 
 

@@ -15,7 +15,7 @@ from gateway.rest.body import json_object, place_for
 from gateway.rest.documents import find
 from gateway.rest.packages import take_bytes
 from gateway.rest.problems import Problem, bad_parameter
-from gateway.rest.requests import connection, correlation_id, services, text_member
+from gateway.rest.requests import as_json, connection, correlation_id, services, text_member
 from gateway.services import Services
 from routing.change_step import copies_of
 from routing.gateway_reports import About, compose_report
@@ -31,7 +31,8 @@ async def recall(request: web.Request) -> web.StreamResponse:
     body = await json_object(request)
     reason = text_member(body, "reason")
     if not reason:
-        raise bad_parameter("reason", "", "why the document is taken back")
+        allowed = Sentence("lý do lấy lại văn bản", "why the document is taken back")
+        raise bad_parameter("reason", "", allowed)
     found = await _sent(gateway, request.match_info["id"], asker)
     if found is None:
         raise Problem(
@@ -77,7 +78,8 @@ def _chosen(body: dict[str, Any], copies: list[Delivery], routes: RouteTable) ->
     if wanted is None:
         return list(of_recipient.values())
     if not isinstance(wanted, list) or not all(isinstance(code, str) for code in wanted):
-        raise bad_parameter("recipients", str(wanted)[:100], "a list of agency codes")
+        allowed = Sentence("danh sách mã cơ quan", "a list of agency codes")
+        raise bad_parameter("recipients", as_json(wanted)[:100], allowed)
     chosen: dict[str, Delivery] = {}
     for code in wanted:
         copy = of_recipient.get(routes.key_of_text(code))

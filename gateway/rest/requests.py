@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Set
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from gateway.rest.problems import (
     not_found,
     too_many_failures,
     unauthorized,
+    unknown_parameter,
 )
 from gateway.services import Services
 from routing.ids import is_id
@@ -106,7 +108,7 @@ def only(given: Mapping[str, Any], *known: str) -> None:
     """Nothing but these names may be in a query or a JSON body. Raises `Problem` 400."""
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise bad_parameter(unknown[0], str(given[unknown[0]])[:100], ", ".join(known))
+        raise unknown_parameter(_shown(unknown[0]), known)
 
 
 def only_named(request: web.Request, known: Set[str]) -> None:
@@ -147,11 +149,17 @@ def text_member(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     value = "" if value is None else value
     if not isinstance(value, str) or len(value) > 4000:
-        raise bad_parameter(name, str(value)[:100], "a text of at most 4000 characters")
+        allowed = Sentence("một chuỗi tối đa 4000 ký tự", "a text of at most 4000 characters")
+        raise bad_parameter(name, _shown(as_json(value)), allowed)
     if _NOT_XML.search(value):
         allowed = Sentence("không có ký tự điều khiển", "no control characters")
         raise bad_parameter(name, _shown(value), allowed)
     return value.strip()
+
+
+def as_json(value: Any) -> str:
+    """A value of a JSON body as it may have been written; short."""
+    return json.dumps(value, ensure_ascii=False)[:100] if not isinstance(value, str) else value
 
 
 def _shown(text: str) -> str:
