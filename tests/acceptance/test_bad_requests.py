@@ -132,7 +132,6 @@ def test_reports_that_are_none(strict: Ministry) -> None:
                 {"statusCode": {}},
                 {"statusCode": "99"},
                 {"status": "03"},
-                {"statusCode": "02"},
                 {**good, "more": 1},
                 {**good, "description": 5},
                 {**good, "description": "a\x00b"},
@@ -157,6 +156,10 @@ def test_reports_that_are_none(strict: Ministry) -> None:
         told = problem((answer.status, answer.headers, answer.body), 400, "bad-parameter")
         said = told["detail"] + told["detailVi"]
         assert not _PYTHONS_OWN.search(said) and told["detail"] != told["detailVi"], said
+    refused = strict.nghe_an.call("POST", path, b'{"statusCode": "02"}')
+    told = problem((refused.status, refused.headers, refused.body), 422, "invalid-package")
+    assert told["parameter"] == "description" and "description" in told["detailVi"]
+    assert "từ chối" not in told["detail"]
     strange = {"Content-Type": "application/json; charset=khong-co"}
     answer = strict.nghe_an.call("POST", path, json.dumps(good).encode(), strange)
     assert answer.status in (202, 400), answer
