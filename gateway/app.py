@@ -44,6 +44,7 @@ from gateway.rest.application import make_application
 from gateway.rest.protocol import Runner
 from gateway.revocation import Revocation
 from gateway.runtime import Roles
+from gateway.seal_head import NAME as SEAL_HEAD
 from gateway.sealing import Sealer
 from gateway.services import Services, Turnstile, read_limits
 from gateway.settings import Role, Settings
@@ -207,7 +208,7 @@ async def build(settings: Settings, roles: tuple[Role, ...]) -> Services:
         failures=failures,
         people=PeopleGate(settings, database, verifier, failures),
         inspection=make_inspection(settings, database, calendars, metrics),
-        sealer=Sealer(database, signer, settings.organ_id),
+        sealer=Sealer(database, signer, settings.organ_id, settings.data_dir / SEAL_HEAD),
         metrics=metrics,
         turnstile=Turnstile(settings.intake_concurrency, settings.intake_per_connection),
     )
@@ -246,6 +247,7 @@ async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
         # Closed from the last to the first; one that fails skips no other.
         for close in (
             services.database.close,
+            *([services.sealer.seal_the_rest] if "timer" in roles else []),
             services.payloads.close,
             services.inspection.close,
             background.stop,

@@ -6,14 +6,16 @@ with the signature of a certificate that is known from elsewhere (`gateway.own_c
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from adapters.database import SealStore
 from envelopes.json_signature import verify
 from envelopes.signature_facts import SignatureOutcome
 from gateway.own_certificates import fingerprint
-from routing.seals import SEAL_KIND, Seal, SealFault, compare
+from gateway.seal_head import Head, digest_of
+from routing.seals import LARGEST, SEAL_KIND, Seal, SealFault, compare, misdated
 
 #: Seals that are read at once.
 PAGE = 100
@@ -25,6 +27,8 @@ class LogCheck:
 
     #: Fingerprints of the certificates whose seals count.
     known: Collection[str]
+    #: Seals that are known from outside the database.
+    heads: Sequence[Head] = ()
     seals: int = 0
     faults: list[SealFault] = field(default_factory=list)
     #: How many seals each certificate signed, by fingerprint.
@@ -35,10 +39,44 @@ class LogCheck:
         before: Seal | None = None
         while seals := await store.seals(before.number if before else 0, PAGE):
             for seal in seals:
-                self.faults += compare(seal, before, await store.covered(seal.number))
+                covered = await store.covered(seal.number)
+                self.faults += compare(seal, before, covered)
+                self.faults += misdated(seal, before, covered)
                 self._signature(seal)
+                self._head(seal)
                 before = seal
                 self.seals += 1
+        last = before.number if before else 0
+        for head in self.heads:
+            if head.number > last:
+                found = f"the log ends with seal {last}; {head.place} knows this one"
+                self._fault(head.number, "head", found)
+
+    async def unsealed(self, store: SealStore, before: datetime) -> None:
+        """Events that should have been sealed: written before `before`."""
+        late = await store.unsealed(before, LARGEST, everywhere=True)
+        if late:
+            numbers = f"{late[0].seq} to {late[-1].seq}"
+            found = f"{len(late)} events, {numbers}, are old and not sealed (is the gateway down?)"
+            self._fault(0, "unsealed", found)
+
+    def head_signatures(self) -> None:
+        """That the heads are what our key signed; a bare digest is believed as it was named."""
+        for head in self.heads:
+            if not head.signed:
+                continue
+            signed = verify(head.signed.encode())
+            holds = signed.signature.outcome is SignatureOutcome.VALID
+            who = fingerprint(signed.signature.certificate or b"")
+            text = digest_of(signed.payload or b"")
+            if not holds or text != head.digest or who not in self.known:
+                self._fault(head.number, "head", f"{head.place} was not signed by this gateway")
+
+    def _head(self, seal: Seal) -> None:
+        for head in self.heads:
+            if head.number == seal.number and head.digest != seal.digest:
+                found = f"{head.place} knows another seal of this number"
+                self._fault(seal.number, "head", found)
 
     def _signature(self, seal: Seal) -> None:
         signed = verify(seal.signed.encode())

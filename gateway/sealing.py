@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import structlog
 
 from adapters.database import SealStore, SqlDatabase
-from adapters.signing import Signer
+from adapters.signing import Signer, SigningProblem
+from gateway import clock
+from gateway.seal_head import Head, NoHead, keep_head, read_head
 from routing.accepted_facts import accepted_facts, differences, receipt_of, tells_all
+from routing.ports import DatabaseUnavailable
 from routing.records import Delivery, Event, PackageRecord
-from routing.seals import LARGEST, RECEIPT_KIND, SEAL_KIND, canonical, seal_over
+from routing.seals import LARGEST, RECEIPT_KIND, SEAL_KIND, Seal, canonical, seal_over
 
 log = structlog.get_logger(__name__)
 
@@ -20,6 +25,8 @@ log = structlog.get_logger(__name__)
 SETTLE = timedelta(seconds=2)
 
 
+#: Time for sealing when the process ends.
+LAST_SECONDS = 5
 #: Receipts that are signed and kept at once.
 AT_ONCE = 100
 
@@ -31,27 +38,76 @@ class NotAsLogged(Exception):
 class Sealer:
     """Makes seals and receipts with the gateway's key."""
 
-    def __init__(self, database: SqlDatabase, signer: Signer, organ_id: str) -> None:
+    def __init__(
+        self, database: SqlDatabase, signer: Signer, organ_id: str, head: Path | None = None
+    ) -> None:
+        """`head`: the file in which the newest seal is kept outside the database."""
+        self._head = head
+        self._head_kept = False
         self._store = SealStore(database)
         self._signer = signer
         self._organ_id = organ_id
 
-    async def seal(self, now: datetime, *, everything: bool = False) -> int:
+    async def seal(
+        self, now: datetime, *, everything: bool = False, settle: timedelta = SETTLE
+    ) -> int:
         """Seal what is not sealed yet; how many events were. Raises `SigningProblem`.
 
         `everything` looks at the whole log and leaves nothing for its youth.
         """
-        before = now + SETTLE if everything else now - SETTLE
+        before = now + SETTLE if everything else now - settle
         sealed = 0
+        newest: Seal | None = None
         while events := await self._store.unsealed(before, LARGEST, everywhere=everything):
             seal = seal_over(events, await self._store.last(), now)
             signed = await self._signer.sign_json(seal.text, SEAL_KIND)
-            if await self._store.add(replace(seal, signed=signed.decode("ascii")), events):
+            seal = replace(seal, signed=signed.decode("ascii"))
+            if await self._store.add(seal, events):
                 sealed += len(events)
+                newest = seal
                 await self._issue(events, now)
             if len(events) < LARGEST and not everything:
                 break
+        await self._keep_head(newest)
         return sealed
+
+    async def seal_the_rest(self) -> None:
+        """Before the process ends: what happened last is not left unsealed until the next start.
+
+        What cannot be done now is done then.
+        """
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                await self.seal(clock.now(), settle=-SETTLE)
+        except (SigningProblem, DatabaseUnavailable, TimeoutError) as error:
+            log.warning("seal.not-at-the-end", error=str(error), consequence="at the next start")
+
+    async def _keep_head(self, newest: Seal | None) -> None:
+        """Keep the newest seal outside the database, unless the log is not what it was."""
+        if self._head is None or (newest is None and self._head_kept):
+            return
+        newest = newest or await self._store.last()
+        try:
+            kept = await asyncio.to_thread(read_head, self._head)
+            if kept is not None and not await self._has(kept):
+                log.error(
+                    "seal.log-cut-off",
+                    kept=kept.number,
+                    newest=newest.number if newest else 0,
+                    consequence="seals that were made are gone: lienthong verify-events",
+                )
+                return
+            if newest is not None:
+                await asyncio.to_thread(keep_head, self._head, newest)
+                log.info("seal.head", head=f"{newest.number}:{newest.digest}")
+            self._head_kept = True
+        except (NoHead, OSError) as error:
+            self._head_kept = False
+            log.error("seal.head-not-kept", error=str(error), consequence="tried again")
+
+    async def _has(self, kept: Head) -> bool:
+        found = await self._store.seals_numbered([kept.number])
+        return [seal.digest for seal in found] == [kept.digest]
 
     async def _issue(self, sealed: Sequence[Event], now: datetime) -> None:
         """The receipts of the packages that these events accepted, before anybody asks."""

@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from routing.records import Event
@@ -27,6 +27,8 @@ RECEIPT_KIND = "lienthong-receipt+jws"
 NOTHING_BEFORE = "0" * 64
 #: Events of one seal at the most.
 LARGEST = 4096
+#: An event may be this much older than what is in the log: transactions that waited, other clocks.
+LATE = timedelta(minutes=15)
 
 
 def canonical(data: dict[str, Any]) -> bytes:
@@ -154,7 +156,8 @@ class SealFault:
     """Where log and seals disagree: the seal's number, a code, what was found."""
 
     number: int
-    #: ``altered``, ``missing``, ``chain``, ``signature``, ``root``.
+    #: ``altered``, ``missing``, ``chain``, ``signature``, ``signer``, ``time``, ``head``,
+    #: ``unsealed``.
     what: str
     found: str
 
@@ -171,4 +174,19 @@ def compare(seal: Seal, before: Seal | None, events: Sequence[Event]) -> list[Se
     elif root_of([leaf_of(event_text(event)) for event in events]).hex() != seal.root:
         found = f"an event from {seal.first_seq} to {seal.last_seq} is not what was sealed"
         faults.append(SealFault(seal.number, "altered", found))
+    return faults
+
+
+def misdated(seal: Seal, before: Seal | None, events: Sequence[Event]) -> list[SealFault]:
+    """Events whose time lies well before that of what was in the log already.
+
+    Nobody can write into the past: what is sealed now was not there when the seal before was made.
+    """
+    faults = []
+    newest = before.sealed_at if before else None
+    for event in events:
+        if newest is not None and event.at < newest - LATE:
+            found = f"event {event.seq} of {event.at.isoformat()} came after {newest.isoformat()}"
+            faults.append(SealFault(seal.number, "time", found))
+        newest = max(newest, event.at) if newest else event.at
     return faults

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import structlog
 
 from adapters.database import SealStore
 from adapters.payloads import Payloads
 from gateway import clock
-from gateway.cli.certificates import certificate_option
+from gateway.cli.certificates import believed, certificate_option
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import REFUSED, Failure, refuse
 from gateway.cli.output import print_json, say, show
@@ -25,6 +27,7 @@ from gateway.evidence import EXPORTED, MANIFEST_KIND, Examination, examine
 from gateway.evidence_writer import EvidenceWriter
 from gateway.observability import Metrics
 from gateway.payload_stores import open_payloads
+from gateway.seal_head import NAME as SEAL_HEAD
 from gateway.sealing import NotAsLogged, Sealer
 from gateway.signing_key import open_signer
 from gateway.story import Story
@@ -76,11 +79,13 @@ async def evidence(
         if target.exists():
             raise Failure(f"{target} exists already; it is not overwritten.")
         signer = await asyncio.to_thread(open_signer, state.settings)
-        sealer = Sealer(session.database, signer, state.settings.organ_id)
+        head = state.settings.data_dir / SEAL_HEAD
+        sealer = Sealer(session.database, signer, state.settings.organ_id, head)
         gathered = await session.database.read(_gatherer(pk))
         export = await _note_export(session, gathered, pk, story.document_id, operator)
         found = replace(gathered, events=[*gathered.events, export])
-        await sealer.seal(clock.now(), everything=True)
+        with _logs_beside():
+            await sealer.seal(clock.now(), everything=True)
         payloads = open_payloads(state.settings, Metrics())
         partial = target.with_name(f".{target.name}.part")
         try:
@@ -103,6 +108,17 @@ async def evidence(
         f"{told['packages']} packages and {told['events']} events of {told['documents']} documents."
     )
     show(str(target))
+
+
+@contextmanager
+def _logs_beside() -> Iterator[None]:
+    """What the service would log is talk, not part of the result."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 async def _note_export(
@@ -264,7 +280,7 @@ def _about(session: Session, found: _Conversation) -> dict[str, Any]:
     "Certificate that the gateway is known to sign with (a file, or its SHA-256); may be repeated."
 )
 @json_option
-def verify(file: Path, certificates: set[str], as_json: bool) -> None:
+def verify(file: Path, certificates: tuple[str, ...], as_json: bool) -> None:
     """Prove FILE, made by `lienthong evidence`. Needs no gateway and no network.
 
     Whose certificate it is, you must know from elsewhere: give it with --certificate. Without it
@@ -276,7 +292,7 @@ def verify(file: Path, certificates: set[str], as_json: bool) -> None:
       1  something in it does not hold
       5  unaltered, but not everything is proven (who signed it)
     """
-    found = examine(file, certificates)
+    found = examine(file, believed(certificates))
     if as_json:
         print_json(_told(found))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -12,18 +13,24 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.database import SealStore
 from adapters.signing import SigningProblem
-from gateway.cli.certificates import certificate_option
+from gateway import clock
+from gateway.cli.certificates import believed, certificate_option
 from gateway.cli.context import State, json_option, pass_state
-from gateway.cli.failures import REFUSED
+from gateway.cli.failures import REFUSED, Failure, wrong_use
 from gateway.cli.output import print_json, say, show
 from gateway.cli.session import open_session
 from gateway.log_check import LogCheck
 from gateway.own_certificates import fingerprint, kept
+from gateway.seal_head import NAME as SEAL_HEAD
+from gateway.seal_head import Head, NoHead, named_head, read_head
 from gateway.settings import Settings
 from gateway.signing_key import has_signer, open_signer
 from routing.ports import DeliveryQuery, Transaction
 from routing.records import Delivery, Event
 from routing.replay import Replay
+
+#: After two rounds and so much more, an event should be sealed.
+OVERDUE = timedelta(minutes=1)
 
 T = TypeVar("T")
 
@@ -35,17 +42,29 @@ PAGE = 1000
 @certificate_option(
     "Certificate of an earlier key of this gateway (a file, or its SHA-256); may be repeated."
 )
+@click.option(
+    "--head",
+    "heads",
+    metavar="FILE|NUMBER:SHA256",
+    multiple=True,
+    help="Newest seal as it was kept elsewhere (a copy of seal-head.json, or as the service's log "
+    "has it); may be repeated.",
+)
 @json_option
 @pass_state
-async def verify_events(state: State, certificates: set[str], as_json: bool) -> None:
+async def verify_events(
+    state: State, certificates: tuple[str, ...], heads: tuple[str, ...], as_json: bool
+) -> None:
     """Replay the event log and compare it with the deliveries. Exit code 1 when they disagree.
 
     The seals over the log are checked as well: nothing altered, nothing missing, no gap in the
-    chain, every seal signed with this gateway's key. What counts as its key: the one of the
-    settings, those whose certificates lie in signing-certificates in the data folder, and
-    --certificate. On a gateway that is running, what changes between the two readings may show up:
-    run it again.
+    chain, nothing dated back, every seal signed with this gateway's key. What counts as its key:
+    the one of the settings, those whose certificates lie in signing-certificates in the data
+    folder, and --certificate. That the end was not cut off shows by the newest seal, which is in
+    seal-head.json in the data folder and in the service's log (--head). On a gateway that is
+    running, what changes between the two readings may show up: run it again.
     """
+    named_certificates, kept_elsewhere = believed(certificates), _heads(heads)
     replay = Replay()
     deliveries = 0
     async with open_session(state.settings) as session:
@@ -54,8 +73,12 @@ async def verify_events(state: State, certificates: set[str], as_json: bool) -> 
             for event in events:
                 replay.take(event)
             after_event = events[-1].seq
-        check = LogCheck(certificates | await asyncio.to_thread(_our_own, state.settings))
-        await check.seals_of(SealStore(session.database))
+        known = named_certificates | await asyncio.to_thread(_our_own, state.settings)
+        check = LogCheck(known, [*kept_elsewhere, *_own_head(state.settings)])
+        check.head_signatures()
+        store = SealStore(session.database)
+        await check.seals_of(store)
+        await check.unsealed(store, clock.now() - OVERDUE - _rounds(state.settings))
         after = ""
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)
@@ -67,6 +90,25 @@ async def verify_events(state: State, certificates: set[str], as_json: bool) -> 
         _print(replay, deliveries, check)
     if replay.discrepancies or check.faults:
         sys.exit(REFUSED)
+
+
+def _rounds(settings: Settings) -> timedelta:
+    return timedelta(seconds=2 * settings.seal_seconds)
+
+
+def _heads(values: tuple[str, ...]) -> list[Head]:
+    try:
+        return [named_head(value) for value in values]
+    except NoHead as error:
+        wrong_use(f"--head: {error}")
+
+
+def _own_head(settings: Settings) -> list[Head]:
+    try:
+        head = read_head(settings.data_dir / SEAL_HEAD)
+    except NoHead as error:
+        raise Failure(str(error)) from None
+    return [head] if head else []
 
 
 def _our_own(settings: Settings) -> set[str]:
@@ -101,6 +143,7 @@ def _told(replay: Replay, deliveries: int, check: LogCheck) -> dict[str, Any]:
             {"seal": one.number, "what": one.what, "found": one.found} for one in check.faults
         ],
         "signers": check.signers,
+        "heads": [f"{head.number}:{head.digest}" for head in check.heads],
     }
 
 
@@ -113,6 +156,8 @@ def _print(replay: Replay, deliveries: int, check: LogCheck) -> None:
     for who, count in check.signers.items():
         whose = "ours" if who in check.known else "NOT OURS"
         show(f"{count} seals signed by SHA-256 {who} ({whose})")
+    if check.seals and not check.heads:
+        show("NOT PROVEN  that the end of the log was not cut off: there is no seal-head.json here")
     show(
         f"{replay.events} events replayed, {deliveries} deliveries compared, "
         f"{len(replay.discrepancies)} discrepancies. "

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shutil
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Executable, delete, update
+from sqlalchemy import Executable, delete, select, update
 
 from adapters.database import SealStore, SqlDatabase
-from adapters.database.evidence_tables import event_seals
+from adapters.database.evidence_tables import event_seals, sealed_events
 from adapters.database.tables import deliveries, events
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
+from envelopes.json_signature import verify
 from gateway.own_certificates import FOLDER, fingerprint
+from gateway.seal_head import NAME, keep_head, named_head, read_head
 from gateway.sealing import Sealer
 from gateway.settings import Settings
 from gateway.signing_key import OWN_KEY, open_signer
 from routing.ports import Transaction
-from routing.seals import NOTHING_BEFORE, SEAL_KIND, event_text, leaf_of, root_of
-from tests.support.builders import later
+from routing.records import Event
+from routing.seals import NOTHING_BEFORE, SEAL_KIND, event_text, leaf_of, root_of, seal_over
+from tests.support.builders import NOW, later
 from tests.unit.gateway.cli_runner import Lienthong
 from tests.unit.gateway.test_cli_deliveries import plant
 
@@ -29,6 +35,11 @@ from tests.unit.gateway.test_cli_deliveries import plant
 def own_signer(lienthong: Lienthong) -> Signer:
     """The key that the gateway has in its data folder now."""
     return open_signer(Settings(data_dir=lienthong.data))
+
+
+def own_sealer(lienthong: Lienthong, database: SqlDatabase) -> Sealer:
+    """Seals as the gateway does, and keeps the newest seal in the data folder."""
+    return Sealer(database, own_signer(lienthong), "LIENTHONG", lienthong.data / NAME)
 
 
 def print_of(signer: Signer) -> str:
@@ -74,7 +85,7 @@ def sealed(lienthong: Lienthong) -> Lienthong:
 
     async def prepare(database: SqlDatabase) -> None:
         await plant(database)
-        await Sealer(database, own_signer(lienthong), "LIENTHONG").seal(later(60))
+        await own_sealer(lienthong, database).seal(later(60))
 
     lienthong.database(prepare)
     assert faults(lienthong, code=0) == []
@@ -84,6 +95,7 @@ def sealed(lienthong: Lienthong) -> Lienthong:
 def test_a_log_rewritten_and_sealed_by_a_stranger(sealed: Lienthong, tmp_path: Path) -> None:
     """Every seal fits the certificate it carries, but that is not the gateway's."""
     stranger = open_signer(Settings(data_dir=tmp_path / "stranger"))
+    (sealed.data / NAME).unlink()
 
     async def forge(database: SqlDatabase) -> None:
         await run(database, update(events).where(events.c.seq == 2).values(actor="operator:x"))
@@ -98,6 +110,7 @@ def test_a_log_rewritten_and_sealed_by_a_stranger(sealed: Lienthong, tmp_path: P
 def test_seals_of_an_earlier_key_still_count(sealed: Lienthong, tmp_path: Path) -> None:
     """Its certificate stays in the data folder; where it does not, it must be named."""
     earlier = own_signer(sealed)
+    (sealed.data / NAME).unlink()
     (sealed.data / OWN_KEY).rename(tmp_path / "earlier.p12")
     assert faults(sealed, code=0) == []
     assert print_of(own_signer(sealed)) != print_of(earlier)
@@ -157,3 +170,110 @@ def test_a_time_of_delivery_that_the_log_does_not_tell(sealed: Lienthong) -> Non
     sealed.database(alter)
     (found,) = sealed.json("verify-events", code=1)["discrepancies"]
     assert found["what"] == "delivered_at" and found["byLog"] is None
+
+
+@pytest.fixture
+def longer(sealed: Lienthong) -> Lienthong:
+    """The log has gone on, under a second seal."""
+
+    async def go_on(database: SqlDatabase) -> None:
+        await append(database, later(90))
+        await own_sealer(sealed, database).seal(later(120))
+
+    sealed.database(go_on)
+    assert faults(sealed, code=0) == []
+    return sealed
+
+
+async def append(database: SqlDatabase, at: datetime) -> None:
+    """One more event."""
+    event = Event(type="document.read", at=at, actor="person:lan")
+
+    async def write(tx: Transaction) -> None:
+        await tx.append([event])
+
+    await database.write(write)
+
+
+async def cut_off(database: SqlDatabase) -> None:
+    """Remove what is under the newest seal, and the seal."""
+    await run(
+        database,
+        delete(events).where(
+            events.c.seq.in_(select(sealed_events.c.seq).where(sealed_events.c.seal == 2))
+        ),
+        delete(sealed_events).where(sealed_events.c.seal == 2),
+        delete(event_seals).where(event_seals.c.number == 2),
+    )
+
+
+def test_the_end_of_the_log_is_cut_off(longer: Lienthong, tmp_path: Path) -> None:
+    """What is left fits together; the newest seal, kept outside the database, does not."""
+    head = longer.json("verify-events")["heads"][0]
+    copy = tmp_path / "copy.json"
+    shutil.copy(longer.data / NAME, copy)
+    longer.database(cut_off)
+    assert faults(longer) == ["head"]
+    (longer.data / NAME).unlink()
+    assert "NOT PROVEN" in longer("verify-events").stdout
+    assert faults(longer, "--head", copy) == ["head"]
+    assert faults(longer, "--head", head) == ["head"]
+
+
+def test_a_log_that_went_another_way_does_not_replace_its_head(longer: Lienthong) -> None:
+    """After the cut the gateway goes on; what it kept is not forgotten, however long that lasts."""
+    before = (longer.data / NAME).read_bytes()
+    longer.database(cut_off)
+
+    async def go_on(database: SqlDatabase) -> None:
+        for round_ in range(3):
+            await append(database, later(200 + 60 * round_))
+            await own_sealer(longer, database).seal(later(220 + 60 * round_))
+
+    longer.database(go_on)
+    assert (longer.data / NAME).read_bytes() == before
+    assert faults(longer) == ["head"]
+
+
+def test_a_head_of_a_stranger_counts_for_nothing(longer: Lienthong, tmp_path: Path) -> None:
+    """The file is replaced, with a good signature of somebody else, or with no head at all."""
+    path = longer.data / NAME
+    told = json.loads(path.read_text())
+    stranger = open_signer(Settings(data_dir=tmp_path / "stranger"))
+    payload = verify(told["signed"].encode()).payload
+    assert payload is not None
+    told["signed"] = asyncio.run(stranger.sign_json(payload, SEAL_KIND)).decode()
+    path.write_text(json.dumps(told))
+    assert faults(longer) == ["head"]
+    path.write_text("hello")
+    longer("verify-events", code=1)
+    longer("verify-events", "--head", path, code=2)
+    longer("verify-events", "--head", "12", code=2)
+
+
+def test_an_event_that_was_slipped_in(longer: Lienthong) -> None:
+    """Written by hand into a day that is over: without a seal, and when the gateway sealed it."""
+
+    async def insert(database: SqlDatabase) -> None:
+        await append(database, later(-86400))
+
+    longer.database(insert)
+    assert faults(longer) == ["unsealed"]
+
+    async def seal(database: SqlDatabase) -> None:
+        await own_sealer(longer, database).seal(later(180))
+
+    longer.database(seal)
+    assert faults(longer) == ["time"]
+
+
+async def test_of_several_processes_the_newest_seal_stays(tmp_path: Path) -> None:
+    """Whoever comes late with a lower number changes nothing; a lost file is made again."""
+    path = tmp_path / NAME
+    first = seal_over([Event(type="a", at=NOW, actor="b", seq=1)], None, NOW)
+    second = seal_over([Event(type="a", at=NOW, actor="b", seq=2)], first, NOW)
+    keep_head(path, second)
+    keep_head(path, first)
+    kept = read_head(path)
+    assert kept is not None and (kept.number, kept.digest) == (2, second.digest)
+    assert named_head(f"2:{second.digest.upper()}").digest == second.digest
