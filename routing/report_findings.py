@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from envelopes.findings import Finding, Severity
+from envelopes.findings import Finding, Sentence, Severity
 from envelopes.model import VIETNAM_TIME, StatusCode, StatusReport
 from envelopes.rule_catalogue import make
 from routing.change_step import owner_finding, spoken_of
@@ -84,6 +84,12 @@ def not_asked(package: PackageRecord, code: StatusCode) -> Finding:
     )
 
 
+def _possible(state: StatusCode | None) -> str | Sentence:
+    """The reports that would still change a copy in this business state."""
+    moves = [code for code in StatusCode if acknowledge(state, code).effect is ReportEffect.APPLIED]
+    return ", ".join(moves) or Sentence("không trạng thái nào khác", "no other status")
+
+
 def impossible(
     package: PackageRecord, row: Delivery, code: StatusCode, outcome: Acknowledged
 ) -> Refused | None:
@@ -94,7 +100,7 @@ def impossible(
         "STATUS-ORDER",
         element=package.document_id,
         found=code.value,
-        allowed=str(row.business_state or ""),
+        allowed=_possible(row.business_state),
     )
     finding = replace(finding, sentence=outcome.sentence)
     return Refused(RefusalKind.IMPOSSIBLE_REPORT, (finding,), {"state": row.business_state})

@@ -103,6 +103,13 @@ async def test_late_report_is_recorded_and_does_not_move_back(
     assert await reports_in_log(gateway) == ["report.applied", "report.late"]
 
 
+async def test_what_is_possible_instead_is_named(gateway: Gateway, delivered: Delivery) -> None:
+    """02 after 05: programs read which statuses would still be taken."""
+    await gateway.accepted(report(StatusCode.PROCESSING, SENT), by=BETA)
+    refused = await gateway.refused(report(StatusCode.REFUSED, SENT, description="Sai"), by=BETA)
+    assert (refused.findings[0].found, refused.findings[0].allowed) == ("02", "06")
+
+
 async def test_02_is_final(gateway: Gateway, delivered: Delivery) -> None:
     """After 02 a 03 is impossible: recorded, answered with the reason, not passed on."""
     await gateway.accepted(report(StatusCode.REFUSED, SENT, description="Sai"), by=BETA)
@@ -110,6 +117,7 @@ async def test_02_is_final(gateway: Gateway, delivered: Delivery) -> None:
     assert refused.kind is RefusalKind.IMPOSSIBLE_REPORT
     assert refused.details == {"state": StatusCode.REFUSED}
     assert refused.findings[0].rule == "STATUS-ORDER"
+    assert refused.findings[0].allowed == "không trạng thái nào khác / no other status"
     assert await business(gateway, delivered) is StatusCode.REFUSED
     assert await reports_in_log(gateway) == ["report.applied", "report.impossible"]
     await gateway.bring()
