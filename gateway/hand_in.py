@@ -19,7 +19,7 @@ from envelopes.read import ReadResult
 from gateway import clock
 from gateway.intake import Body, NotReceived, receive
 from gateway.services import Services
-from routing.records import NOT_SCANNED
+from routing.records import NO_REVOCATION_LIST, NOT_SCANNED
 from routing.route_table import Connection, RouteTable
 from routing.submission import Accepted, Refused, Submission
 
@@ -138,10 +138,14 @@ async def inspected(gateway: Services, submission: Submission, routes: RouteTabl
     if judgement.secret and judgement.refused:
         await asyncio.to_thread(spool.wipe)
         gateway.metrics.alarms.labels("state-secret").inc()
-    waits = inspection.scanner is not None and judgement.must_wait
-    if waits:
-        gateway.metrics.alarms.labels("not-scanned").inc()
-    wait = NOT_SCANNED if waits else None
+    wait = None
+    if judgement.awaits_list:
+        # Its files are scanned again before it goes on (`gateway.recheck`).
+        wait = NO_REVOCATION_LIST
+    elif inspection.scanner is not None and judgement.must_wait:
+        wait = NOT_SCANNED
+    if wait is not None:
+        gateway.metrics.alarms.labels(wait.code).inc()
     return replace(submission, judgement=judgement, signatures=found.signatures, wait=wait)
 
 

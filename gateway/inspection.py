@@ -72,10 +72,11 @@ class Inspection:
         self.signatures = signatures
         self.revocation = revocation
 
-    def profile(self, connection: Connection, organ_id: str, routes: RouteTable) -> Profile:
+    def profile(self, connection: Connection | None, organ_id: str, routes: RouteTable) -> Profile:
         """The profile that packages of this sender are judged by."""
         key = routes.key_of_text(organ_id)
-        return load_profile(profile_for(connection.settings, organ_id, self._assignments, (key,)))
+        settings = connection.settings if connection else {}
+        return load_profile(profile_for(settings, organ_id, self._assignments, (key,)))
 
     async def judge(
         self,
@@ -98,7 +99,7 @@ class Inspection:
         if self.signatures is None and self.scanner is None:
             return Inspected(first)
         signatures, scans = await asyncio.gather(
-            self._signatures(path, read, now, profile), self.scan(path, read)
+            self.verify(path, read, now, profile), self.scan(path, read)
         )
         facts = PackageFacts.of_reading(
             read, files=files, signatures=signatures, scans=scans, lookups=lookups
@@ -118,9 +119,10 @@ class Inspection:
         if self.signatures is not None:
             await self.signatures.close()
 
-    async def _signatures(
+    async def verify(
         self, path: Path, read: ReadResult, now: datetime, profile: Profile
     ) -> SignatureFacts | None:
+        """The signatures of a package received at `now`; None where none are verified."""
         if self.signatures is None:
             return None
         facts = await self.signatures.inspect(path, read, now, profile.name)

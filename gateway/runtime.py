@@ -25,6 +25,7 @@ from gateway.hand_over import HandOver, places_of
 from gateway.intakes import Intakes
 from gateway.kinds import KINDS
 from gateway.payload_upkeep import PayloadUpkeep
+from gateway.recheck import Recheck
 from gateway.rescan import Rescan
 from gateway.services import Services
 from gateway.settings import Role
@@ -100,7 +101,9 @@ class Roles:
         if "worker" in services.roles:
             self._spawn("callbacks", self._callbacks().run(services.stopping))
             if services.inspection.scanner is not None:
-                self._spawn("rescan", self._rescan())
+                self._spawn("rescan", self._until_stopped(Rescan(services).once))
+            if services.inspection.signatures is not None:
+                self._spawn("recheck", self._until_stopped(Recheck(services).once))
 
     def _callbacks(self) -> CallbackDispatcher:
         services = self._services
@@ -171,12 +174,12 @@ class Roles:
                 log.exception("seal.bug")
             await pause(services.stopping, services.settings.seal_seconds)
 
-    async def _rescan(self) -> None:
-        """Packages that waited for the scanner go on by themselves when it is back."""
-        stopping, rescan = self._services.stopping, Rescan(self._services)
+    async def _until_stopped(self, once: Callable[[], Awaitable[float]]) -> None:
+        """What waited for the scanner or a revocation list goes on by itself when it is there."""
+        stopping = self._services.stopping
         while not stopping.is_set():
             try:
-                wait = await rescan.once()
+                wait = await once()
             except Unavailable:
                 wait = PAUSE
             except Exception:  # a bug in one round must not stop the packages after it

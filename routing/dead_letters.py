@@ -14,7 +14,7 @@ from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from routing.gateway_reports import About, GatewayReports, record_issued
 from routing.ports import Database, Transaction
-from routing.records import DOCUMENT, NOT_SCANNED, Delivery, Reason, change, is_unsure
+from routing.records import CHECKS_WAITED_FOR, DOCUMENT, Delivery, Reason, change, is_unsure
 from routing.route_table import RouteKind, RouteTable
 from routing.states import Happening, Impossible
 
@@ -123,8 +123,8 @@ class DeadLetters:
             row = await tx.get_delivery(delivery_id, lock=True)
             if row is None:
                 return UnknownDelivery(delivery_id)
-            if happening is Happening.RELEASED and row.reason == NOT_SCANNED:
-                return NotNow(row, NOT_SCANNED.sentence)
+            if happening is Happening.RELEASED and row.reason in CHECKS_WAITED_FOR:
+                return NotNow(row, row.reason.sentence)
             route = routes.route(row.recipient_organ_id, today)
             if route.kind is not RouteKind.ROUTED:
                 return NotNow(row, route.sentence)

@@ -95,6 +95,17 @@ NOT_SCANNED = Reason(
     ),
     try_again=True,
 )
+#: Held until a fresh list of revoked certificates is had (reliability 2.3: hold, do not reject).
+NO_REVOCATION_LIST = Reason(
+    "revocation-unknown",
+    Sentence(
+        vi="Đang chờ danh sách thu hồi mới: chưa biết chứng thư ký có bị thu hồi hay không.",
+        en="Waits for a fresh list of revoked certificates: the signer's may be among them.",
+    ),
+    try_again=True,
+)
+#: What the gateway itself waits for; an operator cannot wave these through.
+CHECKS_WAITED_FOR = (NOT_SCANNED, NO_REVOCATION_LIST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,11 @@ class Missing(Enum):
         "whether the certificates of the signatures can be trusted is not known",
     )
 
+    REVOCATION = Bilingual(
+        "chưa có danh sách thu hồi mới: chưa biết chứng thư có bị thu hồi hay không",
+        "no fresh list of revoked certificates: whether the signer's is among them is not known",
+    )
+
     @property
     def code(self) -> str:
         """The name for programs."""

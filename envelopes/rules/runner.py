@@ -14,7 +14,7 @@ from envelopes.rule_catalogue import RULES, make
 from envelopes.rules.checks import CHECKS
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.locks import lock_of
-from envelopes.rules.outcome import Broken, NotJudged
+from envelopes.rules.outcome import Broken, Missing, NotJudged
 from envelopes.rules.profile import Profile
 
 #: Breaking this rule means that nothing of the package may be kept.
@@ -50,6 +50,11 @@ class Judgement:
     def must_wait(self) -> bool:
         """Whether a file is not scanned: hold the package and try again, never pass it on."""
         return not self.refused and any(one.rule == MALWARE for one in self.not_judged)
+
+    @property
+    def awaits_list(self) -> bool:
+        """Whether a fresh list of revoked certificates is missing: hold the package, say so."""
+        return not self.refused and any(one.why is Missing.REVOCATION for one in self.not_judged)
 
 
 def judge(facts: PackageFacts, profile: Profile) -> Judgement:

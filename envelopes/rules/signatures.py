@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime
 
-from envelopes.findings import Sentence
+from envelopes.findings import Sentence, Severity
 from envelopes.model import VIETNAM_TIME, SignatureForm
 from envelopes.rules import words
 from envelopes.rules.facts import PackageFacts
@@ -99,16 +99,25 @@ def check_integrity(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]
             yield Broken(element, found=outcome.value, allowed=_INTACT, said=said)
 
 
-def check_trust(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:
-    """SIG-TRUST: a chain to a trusted authority, valid when signed, not revoked."""
+def check_trust(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
+    """SIG-TRUST: a chain to a trusted authority, valid when signed, not revoked.
+
+    Where signatures are demanded a package waits for the list that is missing (reliability 2.3:
+    hold, do not reject), unless the profile refuses it.
+    """
     signed = facts.signatures
     if signed is None:
         yield from _unverified(facts)
         return
+    grade = profile.grade("SIG-TRUST", "revocation")
+    waits = profile.parameters.signature_required and grade is Severity.WARN
     for element, _, reasons in _by_place(signed):
         yield from _told(element, reasons, _BROKEN_TRUST, _TRUSTED)
         yield from _told(element, reasons, _NO_ANCHORS, _TRUSTED, "unverifiable")
-        yield from _told(element, reasons, _NO_LIST, _TRUSTED, "revocation")
+        if waits and reasons >= _NO_LIST:
+            yield NotJudged(Missing.REVOCATION, element)
+        else:
+            yield from _told(element, reasons, _NO_LIST, _TRUSTED, "revocation")
 
 
 def check_suspended(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]:

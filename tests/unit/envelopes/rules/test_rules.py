@@ -328,7 +328,9 @@ def test_every_reason_of_a_signature_has_its_rule() -> None:
     """No way in which verification can end goes without a finding."""
     assert RULE_OF_REASON.keys() == set(Reason)
     for reason, rule_id in RULE_OF_REASON.items():
-        told = _told(_signed(*BOTH, verdict(reason)), rule_id, "kon-tum")
+        # In Kon Tum a package waits for the list of revoked certificates.
+        profile = "national" if reason is Reason.REVOCATION_UNKNOWN else "kon-tum"
+        told = _told(_signed(*BOTH, verdict(reason)), rule_id, profile)
         assert told, reason
         assert told[0].found in (reason.value, "Văn phòng Chính phủ")
         # People are told in words, not by the code.
@@ -464,6 +466,20 @@ def test_who_trusts_nobody_takes_no_signature(profile: str) -> None:
     national = judge(made, load_profile("national"))
     assert not national.refused
     assert ("SIG-BOTH", "TRUST") in [(one.rule, one.why.name) for one in national.not_judged]
+
+
+@pytest.mark.parametrize("profile", _STRICT)
+def test_without_a_revocation_list_a_package_waits(profile: str) -> None:
+    """Where signatures are demanded it is held, neither refused nor passed; elsewhere a warning."""
+    both = [
+        verdict(Reason.REVOCATION_UNKNOWN, kind=one.kind, outcome=_UNCLEAR, trusted=True)
+        for one in BOTH
+    ]
+    judgement = judge(_signed(*both), load_profile(profile))
+    assert judgement.awaits_list and judgement.findings == ()
+    assert not judge(_signed(*both), load_profile("national")).awaits_list
+    changed_ = judge(_signed(*both, verdict(Reason.CHANGED)), load_profile(profile))
+    assert changed_.refused and not changed_.awaits_list
 
 
 def test_bytes_that_spell_a_signature_do_not_sign_a_pdf() -> None:

@@ -1,0 +1,95 @@
+"""Packages that wait for a fresh list of revoked certificates: held, looked at again, settled."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adapters.trust import TrustFolder
+from envelopes.read import read_package
+from gateway.hand_in import inspected
+from gateway.recheck import Recheck
+from gateway.services import Services
+from routing.dead_letters import NotNow
+from routing.records import NO_REVOCATION_LIST
+from routing.states import TransportState
+from routing.submission import Submission
+from tests.support import packages
+from tests.support import pdf_signing as pdfs
+from tests.support.builders import connection, keep, package, stored
+from tests.support.builders import delivery as delivery_of
+from tests.support.parts import open_parts
+from tests.support.pki import DAY, NOW, Credential, pki
+
+SENDER, RECIPIENT = "000.00.00.G22", "000.00.00.H41"
+
+
+@pytest.fixture
+async def services(tmp_path: Path) -> AsyncIterator[Services]:
+    """The parts of a gateway that trusts the PKI and has none of its lists."""
+    TrustFolder(tmp_path / "trust").add_anchors(pki().root.credential.pem)
+    settings = {"signature_checks": True, "agency_profiles": "G22=son-la"}
+    async with open_parts(tmp_path, **settings) as parts:
+        yield parts
+        await parts.inspection.close()
+
+
+def _signed(by: Credential) -> bytes:
+    both = pdfs.sign_pdf(pdfs.sign_pdf(pdfs.make_pdf(), pki().official), by, field="Seal")
+    name = f"{SENDER},2026/08/21,1/CV-TEST"
+    return packages.document(SENDER, [RECIPIENT], name, files=[packages.File("a.pdf", both)])
+
+
+async def _waiting(services: Services, raw: bytes) -> str:
+    """A delivery that waits, of a package received when the lists of the PKI were not there."""
+    await services.payloads.put(raw)
+    record = package(SENDER, digest=hashlib.sha256(raw).hexdigest(), size=len(raw), received_at=NOW)
+    row = delivery_of(record, state=TransportState.HELD, reason=NO_REVOCATION_LIST, ring_at=None)
+    await keep(services.database, record, row)
+    return row.id
+
+
+def _list(services: Services) -> None:
+    trust = TrustFolder(services.settings.effective_trust_dir)
+    for number, crl in enumerate((pki().root.crl(), pki().government.crl(NOW - DAY))):
+        trust.keep_revocation(f"{number}.crl", crl)
+
+
+async def test_without_a_list_a_package_is_held_and_told(services: Services) -> None:
+    """Where signatures are demanded; it is not refused, and the operator has an alarm."""
+    raw = await asyncio.to_thread(_signed, pki().agency)
+    spool = await asyncio.to_thread(services.payloads.spool)
+    spool.write(raw)
+    spool.finish()
+    sender = connection("g22", SENDER)
+    submission = Submission(read_package([raw]), spool, sender, "c")
+    found = await inspected(services, submission, await services.registry.routes())
+    assert found.wait == NO_REVOCATION_LIST
+    assert found.judgement is not None and not found.judgement.refused
+    value = services.metrics.registry.get_sample_value
+    assert value("lienthong_alarms_total", {"what": "revocation-unknown"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("by", "ends"), [("agency", TransportState.ACCEPTED), ("revoked", TransportState.RETURNED)]
+)
+async def test_with_the_list_it_goes_on_or_back(
+    services: Services, by: str, ends: TransportState
+) -> None:
+    """Held as long as there is none, whatever the operator says; then the list decides."""
+    row = await _waiting(services, await asyncio.to_thread(_signed, getattr(pki(), by)))
+    recheck = Recheck(services)
+    await recheck.once()
+    assert (await stored(services.database, row)).state is TransportState.HELD
+    routes = await services.registry.routes()
+    waved = await services.dead_letters.release(row, "lan", routes, NOW)
+    assert isinstance(waved, NotNow)
+    _list(services)
+    await recheck.once()
+    after = await stored(services.database, row)
+    assert after.state is ends
+    assert (after.reason.code if after.reason else "") == ("SIG-TRUST" if by == "revoked" else "")
