@@ -7,15 +7,26 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import cache
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from envelopes.json_signature import assembled, signing_input
-from gateway.evidence import MANIFEST_KIND
+from gateway.evidence import EXPORTED, FORMAT, MANIFEST_KIND
 from gateway.evidence import examine as examine_evidence
-from routing.seals import RECEIPT_KIND, SEAL_KIND, canonical, leaf_of, root_from
+from routing.accepted_facts import ACCEPTED, receipt_of
+from routing.records import Event
+from routing.seals import (
+    RECEIPT_KIND,
+    SEAL_KIND,
+    canonical,
+    event_text,
+    leaf_of,
+    path_to,
+    root_of,
+)
 from tests.fuzz.promises import Broken, storable
 from tests.support.pki import Authority, ec_key
 
@@ -88,25 +99,61 @@ def evidence_seeds() -> Iterator[bytes]:
     """A conversation of one package, as parts and as a file."""
     content = b"<edXML/>"
     digest = hashlib.sha256(content).hexdigest()
-    package = {
-        "id": "p1",
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    facts = {
+        "kind": "document",
+        "meaning": "1",
         "documentId": "d1",
+        "version": 1,
         "size": len(content),
-        "sha256": digest,
-        "file": f"packages/{digest}.edxml",
+        "sender": "s1",
+        "senderName": "S",
+        "recipients": ["r1"],
+        "legalSentAt": None,
+        "findings": [],
     }
-    receipt = {"package": "p1", "documentId": "d1", "size": len(content), "sha256": digest}
-    event = canonical(
-        {"seq": 1, "type": "package.accepted", "packageId": "p1", "data": {"digest": digest}}
+    told = {**facts, "digest": digest, "subject": "V", "senderKey": "k1"}
+    accepted = Event(ACCEPTED, at, "a", "k", "p1", data=told, seq=1)
+    begun = {"recipient": "r", "organId": "r1"}
+    start = Event(
+        "delivery.accepted", at, "a", "k", "p1", "y1", None, "accepted", data=begun, seq=2
     )
-    root = root_from(leaf_of(event), 0, 1, [])
-    line = {"event": event.decode(), "seal": 1, "position": 0, "path": []}
-    manifest = {"format": "lienthong-evidence/1", "packages": [package], "files": {}}
+    counted = {"documents": {"k": {"events": 2, "lastSeq": 2}}}
+    export = Event(EXPORTED, at, "o", "k", data=counted, seq=3)
+    events = [accepted, start, export]
+    leaves = [leaf_of(event_text(one)) for one in events]
+    lines = [
+        {
+            "event": event_text(one).decode(),
+            "seal": 1,
+            "position": place,
+            "path": [step.hex() for step in path_to(leaves, place)],
+        }
+        for place, one in enumerate(events)
+    ]
+    package = {**facts, "id": "p1", "sha256": digest, "file": f"packages/{digest}.edxml"}
+    delivery = {
+        "id": "y1",
+        "package": "p1",
+        "recipient": "r1",
+        "state": "accepted",
+        "change": None,
+        "businessState": None,
+        "deliveredAt": None,
+    }
+    manifest = {
+        "format": FORMAT,
+        "exportedBy": 3,
+        "documents": [{"pk": "k", "documentId": "d1", "sender": "k1", "subject": "V"}],
+        "packages": [package],
+        "deliveries": [delivery],
+        "files": {},
+    }
     parts = [
         (f"packages/{digest}.edxml", content),
-        ("receipts/p1.jws", canonical(receipt)),
-        ("seals/1.jws", canonical({"root": root.hex() if root else "", "events": 1})),
-        ("event", canonical(line)),
+        ("receipts/p1.jws", canonical(receipt_of(accepted, "g"))),
+        ("seals/1.jws", canonical({"root": root_of(leaves).hex(), "events": 3})),
+        *(("event", canonical(line)) for line in lines),
         ("manifest", canonical(manifest)),
     ]
     text = b"\n".join(name.encode() + b"\t" + one for name, one in parts)
