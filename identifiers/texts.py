@@ -28,13 +28,15 @@ class Bilingual:
 
 def remove_invisible(text: str) -> str:
     """`text` without format characters (Unicode Cf: zero-width spaces, BOM, direction marks)."""
-    if text.isascii():
+    if _is_plain(text):
         return text
     return "".join(char for char in text if unicodedata.category(char) != "Cf")
 
 
 def has_control(text: str) -> bool:
     """Whether `text` holds a control character, a line separator or half a surrogate pair."""
+    if _is_plain(text):
+        return False
     return any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in text)
 
 
@@ -44,9 +46,10 @@ def clean(text: str) -> str:
     Control characters inside become spaces (no database and no XML takes them); spaces between
     words are not collapsed, and letters are never touched. Idempotent.
     """
-    visible = remove_invisible(text)
-    spaced = "".join(" " if _is_odd_space(char) else char for char in visible)
-    return unicodedata.normalize("NFC", spaced).strip()
+    if not _is_plain(text):
+        visible = remove_invisible(text)
+        text = "".join(" " if _is_odd_space(char) else char for char in visible)
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def hidden_characters(text: str) -> tuple[str, ...]:
@@ -66,13 +69,22 @@ def fold(text: str) -> str:
     bare = "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
     folded = " ".join(bare.replace("đ", "d").split())
     # A few letters of other scripts need a second round; Vietnamese never does.
-    return folded if folded == text else fold(folded)
+    return folded if folded == text or folded.isascii() else fold(folded)
 
 
 def quote(text: str) -> str:
     """`text` short enough to stand in a sentence, its control characters made visible."""
     shown = "".join(ascii(char)[1:-1] if has_control(char) else char for char in text)
     return shown if len(shown) <= QUOTE_LIMIT else shown[: QUOTE_LIMIT - 1] + "…"
+
+
+def _is_plain(text: str) -> bool:
+    """Whether nothing in `text` is of the categories that the functions here look for.
+
+    Printable means for Python: no Cc, Cf, Cs, Zl, Zp, and of Zs the plain space alone. Nearly all
+    text is, and is passed on without a look at each character.
+    """
+    return text.isprintable()
 
 
 def _is_odd_space(char: str) -> bool:
