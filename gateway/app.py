@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import secrets
@@ -231,9 +232,29 @@ def make_tls(settings: Settings) -> ServerTls | None:
     return ServerTls(settings.tls_files, told)
 
 
+async def _try_to_listen(settings: Settings) -> None:
+    """Take the address and give it back. Raises `NotStarted` saying who it is that has it."""
+    try:
+        with _about(f"listen = {settings.listen}"):
+            loop = asyncio.get_running_loop()
+            server = await loop.create_server(asyncio.Protocol, settings.host, settings.port)
+            server.close()
+            await server.wait_closed()
+    except NotStarted as error:
+        taken = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
+        if not taken:
+            raise
+        raise NotStarted(
+            f"listen = {settings.listen}: port {settings.port} is in use; another gateway, or "
+            "another program, listens there"
+        ) from error
+
+
 async def serve(settings: Settings, roles: tuple[Role, ...]) -> None:
     """Run until SIGTERM or SIGINT; then finish what is running and stop in order."""
     tls = make_tls(settings)
+    # Before the database is migrated: who cannot listen changes nothing.
+    await _try_to_listen(settings)
     services = await build(settings, roles)
     if "api" in roles:
         connections = (await services.registry.routes()).connections.values()

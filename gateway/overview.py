@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from envelopes.findings import Sentence
+from gateway.rest.encode import time_of
 
 #: Seconds after which a role that finished no round is thought to stand (as the alert does).
 ROLE_STANDS = 60.0
@@ -90,7 +91,7 @@ class Overview:
         known = stored if isinstance(stored, Stored) else None
         wants = attention(self)
         return {
-            "at": self.at.isoformat(),
+            "at": time_of(self.at),
             "ok": not wants,
             "attention": [{"vi": one.vi, "en": one.en} for one in wants],
             "processes": [asdict(process) for process in self.processes],

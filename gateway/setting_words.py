@@ -22,8 +22,10 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 def listen_address(value: str) -> str:
     """HOST:PORT. Raises ValueError with how to write it."""
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not re.fullmatch(r"[0-9]+", port):
         raise ValueError("write it as HOST:PORT, for example 127.0.0.1:8080")
+    if int(port) > 65535:
+        raise ValueError("the port must be 1–65535, or 0 for one that is free")
     return value
 
 
@@ -70,6 +72,11 @@ def list_urls(value: str) -> str:
         if not word.startswith(("http://", "https://")):
             raise ValueError(f"{word!r}: write it as http://HOST/PATH")
     return value
+
+
+def data_when_empty(value: Any) -> Any:
+    """The folder `data` where nothing was written: an empty path would be the current folder."""
+    return "data" if value == "" else value
 
 
 def none_when_empty(value: Any) -> Any:

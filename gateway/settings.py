@@ -22,6 +22,7 @@ from adapters.tls import ClientAuth, TlsFiles
 from gateway.setting_words import (
     a_day_or_never,
     base_path,
+    data_when_empty,
     durations,
     host_words,
     http_address,
@@ -48,7 +49,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIENTHONG_", extra="forbid", frozen=True)
 
-    data_dir: Path = Field(
+    data_dir: Annotated[Path, BeforeValidator(data_when_empty)] = Field(
         Path("data"),
         description="Folder for payloads and, by default, the SQLite database.",
     )

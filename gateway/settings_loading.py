@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,9 +43,13 @@ def load_settings(config: Path | None = None) -> Settings:
     """
     slips = unknown_names(os.environ)
     if slips:
-        known = ", ".join(sorted(f"LIENTHONG_{name.upper()}" for name in Settings.model_fields))
-        lines = [f"{name}: there is no such setting (in the environment)" for name in slips]
-        raise SettingsProblem("\n".join([*lines, f"known are: {known}"]))
+        known = [f"LIENTHONG_{name.upper()}" for name in Settings.model_fields]
+        raise SettingsProblem(
+            "\n".join(
+                f"{name}: there is no such setting (in the environment); {_nearest(name, known)}"
+                for name in slips
+            )
+        )
     if config is None:
         return _build(Settings, "the environment")
     try:
@@ -68,13 +73,25 @@ def _build(kind: type[Settings], where: str) -> Settings:
 def _explain(item: Any, where: str) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = ", ".join(sorted(Settings.model_fields))
-        return f"{key}: there is no such setting (in {where}); known are: {known}"
+        nearest = _nearest(key, list(Settings.model_fields))
+        return f"{key}: there is no such setting (in {where}); {nearest}"
     found = str(item.get("input"))
     shown = (
         "(not shown)" if any(word in key for word in ("url", "secret", "token")) else repr(found)
     )
-    return f"{key} (LIENTHONG_{key.upper()}, or {where}): {item['msg']}; found {shown}"
+    return f"{key} (LIENTHONG_{key.upper()}, or {where}): {_words(item)}; found {shown}"
+
+
+def _words(item: Any) -> str:
+    """What a check says, without the library's name for its kind."""
+    return str(item["msg"]).removeprefix("Value error, ")
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """The settings that were most likely meant."""
+    near = get_close_matches(name, known, n=2, cutoff=0.8)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{meant}All of them: lienthong config example"
 
 
 def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
@@ -96,6 +113,13 @@ def problems_between(settings: Settings, roles: tuple[Role, ...]) -> list[str]:
     if settings.max_attachment_mib > settings.max_package_mib:
         problems.append("max_attachment_mib is larger than max_package_mib: it could never arrive.")
     return problems
+
+
+def data_dir_problem(settings: Settings) -> str | None:
+    """Why the data folder cannot be one, as far as looking at it tells."""
+    folder = settings.data_dir.resolve()
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    return None if existing.is_dir() else f"data_dir: {existing} is a file, no folder."
 
 
 def _access_problems(settings: Settings) -> list[str]:

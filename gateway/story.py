@@ -16,6 +16,7 @@ from typing import Any
 from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import story_sentences as tell
+from gateway.rest.encode import time_of
 from gateway.story_changes import (
     Linked,
     is_request,
@@ -60,7 +61,7 @@ class Line:
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready data; part of `lienthong trace --json`."""
         return {
-            "at": self.at.isoformat(),
+            "at": time_of(self.at),
             "type": self.type,
             "actor": self.actor,
             "vi": self.sentence.vi,

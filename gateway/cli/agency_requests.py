@@ -14,6 +14,7 @@ from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import refuse
 from gateway.cli.output import print_json, print_table, say, sentence, show
 from gateway.cli.session import Session, open_session
+from gateway.rest.encode import time_of
 from identifiers.agency import Agency
 from identifiers.organ_id import OrganId
 
@@ -139,8 +140,8 @@ def _as_dict(session: Session, request: AgencyRequest) -> dict[str, Any]:
         "name": request.name,
         "particulars": request.particulars,
         "state": request.state.value,
-        "requestedAt": request.requested_at.isoformat(),
-        "decidedAt": request.decided_at.isoformat() if request.decided_at else None,
+        "requestedAt": time_of(request.requested_at),
+        "decidedAt": time_of(request.decided_at),
         "decidedBy": request.decided_by,
         "note": request.note,
     }

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
+from gateway.rest.encode import time_of
 from routing.callbacks import CallbackMessage, Endpoint, MessageState, PostAttempt, PostResult
 
 
@@ -18,8 +18,8 @@ def endpoint_dict(endpoint: Endpoint, connection: str) -> dict[str, Any]:
         "types": list(endpoint.types),
         "allowedNetworks": list(endpoint.allowed_networks),
         "status": endpoint.status.value,
-        "createdAt": endpoint.created_at.isoformat(),
-        "oldSecretEnds": overlap.isoformat() if overlap else None,
+        "createdAt": time_of(endpoint.created_at),
+        "oldSecretEnds": time_of(overlap),
     }
 
 
@@ -43,14 +43,14 @@ def message_dict(message: CallbackMessage, attempts: list[PostAttempt]) -> dict[
         "event": message.id,
         "state": message.state.value,
         "attempts": message.attempts,
-        "createdAt": _iso(message.created_at),
-        "nextAt": _iso(message.next_at) if pending else None,
-        "deliveredAt": _iso(message.delivered_at),
+        "createdAt": time_of(message.created_at),
+        "nextAt": time_of(message.next_at) if pending else None,
+        "deliveredAt": time_of(message.delivered_at),
         "lastError": message.last_error,
         "attemptsLog": [
             {
                 "number": one.number,
-                "startedAt": _iso(one.started_at),
+                "startedAt": time_of(one.started_at),
                 "seconds": one.seconds,
                 "outcome": one.outcome.value,
                 "detail": one.detail,
@@ -58,7 +58,3 @@ def message_dict(message: CallbackMessage, attempts: list[PostAttempt]) -> dict[
             for one in attempts
         ],
     }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -23,6 +23,7 @@ from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.failures import GOOD, REFUSED, UNAVAILABLE, Failure, refuse
 from gateway.cli.output import print_json, print_table, say, sentence, show
 from gateway.cli.session import Session, open_session
+from gateway.rest.encode import time_of
 from routing.callbacks import (
     Endpoint,
     EndpointStatus,
@@ -214,7 +215,7 @@ async def rotate(
         secret = secret_of(secrets.token_bytes(SECRET_BYTES))
         await store.rotate(endpoint, secret, ends, actor=f"operator:{operator}", now=now)
     if as_json:
-        print_json({"id": endpoint_id, "secret": secret, "oldSecretEnds": ends.isoformat()})
+        print_json({"id": endpoint_id, "secret": secret, "oldSecretEnds": time_of(ends)})
         return
     say(f"Messages are signed with the old secret as well for {overlap:g} hours.")
     say("The new secret, shown only now:")

@@ -221,6 +221,12 @@ def _print_json_item(path: Path, item: dict[str, Any], *, first: bool) -> None:
     click.echo(start + "\n".join(f"    {line}" for line in text.splitlines()), nl=False)
 
 
+def _in_both(vi: str, en: str) -> str:
+    """One line of a heading and a value in both languages; what is the same is said once."""
+    pairs = zip(vi.partition(": "), en.partition(": "), strict=True)
+    return "".join(one if one == other else f"{one} / {other}" for one, other in pairs)
+
+
 def _print_report(path: Path, report: CheckReport, language: str | None, *, several: bool) -> None:
     if several:
         show(f"== {path}")
@@ -228,9 +234,9 @@ def _print_report(path: Path, report: CheckReport, language: str | None, *, seve
         for line in render(report, language):
             show(line)
         return
-    # Particulars once, sentences in both languages.
-    for line in render_particulars(report, "vi"):
-        show(line)
+    particulars = (render_particulars(report, lang) for lang in ("vi", "en"))
+    for vi, en in zip(*particulars, strict=True):
+        show(_in_both(vi, en))
     for finding in report.findings:
         show(render_finding(finding, "vi"))
         show(f"    {finding.sentence.en}")

@@ -15,6 +15,7 @@ from gateway.cli.output import print_json, say, show
 from gateway.cli.registration import NotAdded, keep_secret, new_token, provide
 from gateway.cli.session import Session, open_session
 from gateway.kinds import KINDS
+from gateway.rest.encode import time_of
 from routing.route_table import Connection
 
 #: The longest overlap of old and new tokens, hours.
@@ -69,7 +70,7 @@ async def rotate(
     if as_json:
         data = {what: shown} if shown else {}
         ended = "oldSecretsEnd" if of_secret else "oldTokensEnd"
-        print_json({**connection_dict(connection), **data, ended: ends.isoformat()})
+        print_json({**connection_dict(connection), **data, ended: time_of(ends)})
         return
     say(f"The old {what} ended." if at_once else f"The old {what} works for {hours:g} hours.")
     if shown:

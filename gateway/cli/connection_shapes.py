@@ -9,6 +9,7 @@ import click
 from gateway.cli.failures import Failure
 from gateway.cli.registration import tidy_name
 from gateway.cli.session import Session
+from gateway.rest.encode import time_of
 from routing.route_table import Connection
 
 
@@ -68,7 +69,7 @@ def connection_dict(connection: Connection) -> dict[str, Any]:
         "kind": connection.kind,
         "status": connection.status.value,
         "agencies": [code.text for code in connection.agencies],
-        "createdAt": connection.created_at.isoformat(),
+        "createdAt": time_of(connection.created_at),
     }
 
 

@@ -13,6 +13,7 @@ from gateway.cli.connection_shapes import connection_dict, known, option_text
 from gateway.cli.context import State, json_option, operator_option, pass_state
 from gateway.cli.output import print_json, print_table, say, show
 from gateway.cli.session import open_session
+from gateway.rest.encode import time_of
 from routing.route_table import ConnectionStatus
 
 
@@ -42,7 +43,7 @@ async def list_(state: State, as_json: bool) -> None:
                 {
                     **connection_dict(connection),
                     "validTokens": len(valid),
-                    "nextTokenEnd": min(ends).isoformat() if ends else None,
+                    "nextTokenEnd": time_of(min(ends, default=None)),
                 }
             )
     if as_json:

@@ -13,6 +13,7 @@ from typing import IO, Any
 import click
 
 from gateway.cli.context import NAME, State, json_option, pass_state
+from gateway.cli.failures import wrong_use
 from gateway.cli.output import local_time_of, print_json, print_table, say, show, size_text
 from gateway.cli.remote import connect, end, remote_options, unless_problem
 from gateway.client import Content, GatewayClient, Problem
@@ -100,8 +101,7 @@ async def fetch(
         raise click.UsageError("--json and -o - both want stdout")
     if not to_stdout and not await asyncio.to_thread(output.parent.is_dir):
         raise click.BadParameter(f"there is no folder {output.parent}", param_hint="--output")
-    folder = None if to_stdout else output.parent
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".lienthong-", delete=False) as file:
+    with _beside(None if to_stdout else output.parent) as file:
         try:
             async with connect(state, url, token) as client:
                 got = await client.fetch(id, file.write)
@@ -115,6 +115,15 @@ async def fetch(
         print_json({"id": id, "file": str(output), "sha256": got.sha256, "size": got.size})
     elif not to_stdout:
         show(f"{output}  {got.size} bytes  SHA-256 {got.sha256}")
+
+
+def _beside(folder: Path | None) -> Any:
+    """A temporary file in the folder of the result, or in the system's own."""
+    try:
+        return tempfile.NamedTemporaryFile(dir=folder, prefix=".lienthong-", delete=False)
+    except OSError as error:
+        # Not the temporary file, of which nobody knows, is to be named.
+        wrong_use(f"{folder or tempfile.gettempdir()} cannot be written to: {error.strerror}")
 
 
 def _put(file: Any, output: Path | None) -> None:

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from envelopes.model import VIETNAM_TIME
+from gateway.rest.encode import time_of
 from identifiers.texts import Bilingual
 
 #: In a context's `meta`: stdout has its one JSON document.
@@ -35,7 +36,7 @@ def print_json(data: Any) -> None:
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return time_of(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

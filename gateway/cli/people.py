@@ -21,6 +21,7 @@ from gateway.cli.failures import Failure, refuse
 from gateway.cli.output import print_json, print_table, say, show
 from gateway.cli.registration import TOKEN_BYTES, tidy_name
 from gateway.cli.session import open_session
+from gateway.rest.encode import time_of
 from identifiers.organ_id import OrganId
 
 #: Days that a personal token lives: by default, and at the most.
@@ -100,7 +101,7 @@ def _new_token(person: StoredPerson, now: datetime, days: float) -> tuple[str, P
 
 def _tell(person: StoredPerson, secret: str, token: PersonToken, as_json: bool) -> None:
     if as_json:
-        ends = token.expires_at.isoformat()
+        ends = time_of(token.expires_at)
         print_json({**_person_dict(person), "token": secret, "tokenEnds": ends})
         return
     say(f"The token of {person.name!r} until {token.expires_at:%Y-%m-%d}, shown only now:")
@@ -112,8 +113,8 @@ def _person_dict(person: StoredPerson) -> dict[str, Any]:
         "name": person.name,
         "roles": list(person.roles),
         "agencies": list(person.agencies),
-        "createdAt": person.created_at.isoformat(),
-        "closedAt": person.closed_at.isoformat() if person.closed_at else None,
+        "createdAt": time_of(person.created_at),
+        "closedAt": time_of(person.closed_at),
     }
 
 
@@ -131,10 +132,7 @@ async def list_(state: State, as_json: bool) -> None:
         ends = max(valid) if valid and person.closed_at is None else None
         rows.append((person, ends))
     if as_json:
-        items = [
-            {**_person_dict(person), "tokenEnds": ends.isoformat() if ends else None}
-            for person, ends in rows
-        ]
+        items = [{**_person_dict(person), "tokenEnds": time_of(ends)} for person, ends in rows]
         print_json({"items": items})
         return
     if not rows:

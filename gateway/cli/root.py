@@ -94,12 +94,26 @@ class Root(click.Group):
             raise
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except click.NoSuchOption as error:
+            raise _told(_misplaced(error, ctx) or error, ctx) from error
         except click.ClickException as error:
             raise _told(error, ctx) from error
         except Exception as error:
             if ctx.ensure_object(State).verbose:
                 click.echo(traceback.format_exc(), err=True)
             raise _told(failure_of(error), ctx) from error
+
+
+def _misplaced(error: click.NoSuchOption, ctx: click.Context) -> click.UsageError | None:
+    """What to say of an option of the root behind the command; None of any other."""
+    mine = {name for param in ctx.command.params for name in param.opts}
+    if error.option_name not in mine:
+        return None
+    return click.UsageError(
+        f"Write {error.option_name} before the command: "
+        f"lienthong {error.option_name} … {ctx.invoked_subcommand}",
+        error.ctx,
+    )
 
 
 def _told(error: click.ClickException, ctx: click.Context) -> Exception:
@@ -144,7 +158,8 @@ def cli(ctx: click.Context, config: Path | None, verbose: bool, lang: str | None
     Trục liên thông văn bản điện tử giữa các cơ quan.
     """
     if config is not None and not config.is_file():
-        raise click.BadParameter(f"there is no file {config}", param_hint="--config")
+        found = f"{config} is no file" if config.exists() else f"there is no file {config}"
+        raise click.BadParameter(found, param_hint="--config")
     ctx.obj = State(config=config, verbose=verbose, language=lang)
 
 

@@ -9,7 +9,7 @@ import click
 from gateway.cli.context import State, pass_state
 from gateway.cli.failures import wrong_use
 from gateway.settings import ROLES, Role
-from gateway.settings_loading import problems_between
+from gateway.settings_loading import data_dir_problem, problems_between
 
 
 def _roles(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> list[Role]:
@@ -35,6 +35,8 @@ def serve(state: State, roles: list[Role]) -> None:
     settings = state.settings
     chosen = tuple(roles)
     problems = problems_between(settings, chosen)
+    nowhere = data_dir_problem(settings)
+    problems += [nowhere] if nowhere else []
     if problems:
         wrong_use("\n".join(problems))
     from gateway.app import run_service

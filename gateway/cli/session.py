@@ -18,6 +18,7 @@ from gateway.cli.failures import WRONG_USE, Failure
 from gateway.cli.output import say
 from gateway.private_files import made_private
 from gateway.settings import Settings
+from gateway.settings_loading import data_dir_problem
 from routing.ports import DatabaseUnavailable
 from routing.route_table import RouteTable
 
@@ -45,6 +46,9 @@ async def open_session(settings: Settings, *, creates: bool = False) -> AsyncIte
     would answer from an empty one. Raises `Failure`, `DatabaseProblem`, `DatabaseUnavailable`.
     """
     url = settings.effective_database_url
+    nowhere = data_dir_problem(settings)
+    if nowhere:
+        raise Failure(nowhere, WRONG_USE)
     _must_be_there(url, creates=creates)
     with made_private():
         # What a command begins or adds to is as private as what the service makes.

@@ -300,3 +300,11 @@ def test_a_command_that_is_stopped_ends_like_a_shell_says(shell: Shell) -> None:
             assert command.communicate(timeout=PATIENCE) == (b"", b"")
     assert command.returncode == 130
     assert not list(folder.iterdir())
+
+
+def test_a_port_in_use_is_found_before_anything_is_changed(shell: Shell) -> None:
+    """Exit 3 and the port; no database was made or migrated."""
+    with socket.create_server(("127.0.0.1", shell.port)):
+        told = shell.run("serve", code=3).stderr
+    assert f"port {shell.port} is in use" in told and "database.open" not in told
+    assert not (shell.folder / "data" / "lienthong.db").exists()

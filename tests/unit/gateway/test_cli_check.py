@@ -165,6 +165,15 @@ def test_a_state_secret_is_refused(lienthong: Lienthong, tmp_path: Path, name: s
         assert {finding["rule"] for finding in told["findings"]} == {"HEAD-SECRET"}
 
 
+def test_headings_are_in_both_languages_unless_one_is_asked_for(
+    lienthong: Lienthong, good: Path
+) -> None:
+    """What is the same in both is said once."""
+    both = lienthong("check", good).stdout
+    assert "Bên gửi / Sender: " in both and "văn bản" in both and "document" in both
+    assert "Sender" not in lienthong("--lang", "vi", "check", good).stdout
+
+
 def test_standard_input_is_a_file_like_any(lienthong: Lienthong, good: Path, bad: Path) -> None:
     """`… | lienthong check -`, alone or among others; but it can be read only once."""
     assert "would be accepted" in lienthong("check", "-", stdin=good.read_bytes()).stdout

@@ -199,7 +199,7 @@ def test_trace_by_every_name_of_a_document(lienthong: Lienthong, seed: Seed) -> 
     stories = [lienthong.json("trace", name) for name in names]
     assert all(story == stories[0] for story in stories)
     assert [one["recipient"] for one in stories[0]["recipients"]] == [BETA, GAMMA]
-    assert stories[0]["recipients"][0]["lines"][0]["at"].endswith("+00:00")
+    assert stories[0]["recipients"][0]["lines"][0]["at"].endswith("Z")
 
 
 def test_trace_in_the_language_asked_for(lienthong: Lienthong, seed: Seed) -> None:

@@ -231,3 +231,49 @@ def test_refused_and_unavailable_as_json(lienthong: Lienthong) -> None:
     nobody = "postgresql://u:p@127.0.0.1:1/x"
     told = lienthong.json("agencies", "list", code=UNAVAILABLE, LIENTHONG_DATABASE_URL=nobody)
     assert told["code"] == "unavailable"
+
+
+def test_an_option_of_the_root_behind_the_command_is_pointed_out(lienthong: Lienthong) -> None:
+    """`serve --config f` is what people type first."""
+    told = lienthong("serve", "--config", "x.toml", code=WRONG_USE).stderr
+    assert "before the command: lienthong --config … serve" in told
+    assert "before" not in lienthong("serve", "--nonsense", code=WRONG_USE).stderr
+
+
+def test_slips_in_settings_are_told_in_few_words(lienthong: Lienthong, tmp_path: Path) -> None:
+    """The nearest name, the port's range, what is no file: one line each, no library's words."""
+
+    def told(*words: str | Path, **environment: str) -> str:
+        text = lienthong(*words, code=WRONG_USE, **environment).stderr
+        assert "Value error" not in text and len(text) < 400
+        return text
+
+    assert "did you mean LIENTHONG_LISTEN?" in told("agencies", "list", LIENTHONG_LISTN="x")
+    file = tmp_path / "slip.toml"
+    file.write_text('data_dri = "x"\n', "utf-8")
+    assert "did you mean data_dir?" in told("--config", file, "agencies", "list")
+    assert "1–65535" in told("agencies", "list", LIENTHONG_LISTEN="127.0.0.1:99999")
+    assert "is no file" in told("--config", tmp_path, "agencies", "list")
+    for words in (("serve",), ("agencies", "list"), ("connections", "add", "A", "--agency", "H41")):
+        assert f"{file} is a file" in told(*words, LIENTHONG_DATA_DIR=str(file))
+
+
+def test_an_empty_data_folder_is_none_that_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty path would be the current folder, with a gateway in the midst of other files."""
+    monkeypatch.setenv("LIENTHONG_DATA_DIR", "")
+    assert load_settings().data_dir == Path("data")
+
+
+def test_times_for_programs_are_written_one_way(lienthong: Lienthong) -> None:
+    """UTC with a Z, as in the REST API."""
+    added = lienthong.json("connections", "add", "A", "--agency", "H41")
+    rotated = lienthong.json("connections", "rotate", "A")
+    person = lienthong.json("people", "add", "Lan", "--role", "auditor")
+    for time in (added["createdAt"], rotated["oldTokensEnd"], person["tokenEnds"]):
+        assert time.endswith("Z") and "+" not in time
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(lienthong: Lienthong) -> None:
+    """Not the temporary file in it, of which nobody knows."""
+    told = lienthong("fetch", "x", "-o", "/proc/x", code=WRONG_USE, LIENTHONG_TOKEN="lt_x").stderr
+    assert told.startswith("/proc cannot be written to") and ".lienthong-" not in told
