@@ -60,14 +60,21 @@ def differences(event: Event, package: PackageRecord, deliveries: Sequence[Deliv
 
     Recipients may have been added later, when the package was handed in again for more of them.
     """
-    stored = accepted_facts(package, deliveries)
-    told = {name: value for name, value in event.data.items() if name in stored}
-    found = [name for name, value in told.items() if name != "recipients" and value != stored[name]]
-    if not set(told.get("recipients", ())) <= set(stored["recipients"]):
-        found.append("recipients")
-    if package.received_at != event.at:
-        found.append("receivedAt")
-    return found
+    found = [name for name, _, _ in package_differences(event, package)]
+    there = {row.recipient_organ_id for row in deliveries}
+    return found if set(event.data.get("recipients", ())) <= there else [*found, "recipients"]
+
+
+def package_differences(event: Event, package: PackageRecord) -> list[tuple[str, Any, Any]]:
+    """What the stored package says otherwise: the fact, as the log has it, as the table has it."""
+    stored = {**accepted_facts(package, ()), "receivedAt": utc_text(package.received_at)}
+    del stored["recipients"]
+    told = {**event.data, "receivedAt": utc_text(event.at)}
+    return [
+        (name, told[name], value)
+        for name, value in stored.items()
+        if name in told and told[name] != value
+    ]
 
 
 def utc_text(moment: datetime) -> str:

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from routing.records import Delivery, Event
+from routing.accepted_facts import ACCEPTED, package_differences
+from routing.records import Delivery, Event, PackageRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
     """Log and table disagree, or the log contradicts itself."""
 
+    #: Of the delivery, or of the package whose acceptance tells otherwise.
     delivery_id: str
     what: str
     by_log: str | None
@@ -41,6 +43,8 @@ class Replay:
     told: dict[str, _Told] = field(default_factory=dict)
     discrepancies: list[Discrepancy] = field(default_factory=list)
     events: int = 0
+    #: The recipients' codes, as the log first named them.
+    recipients: dict[str, str] = field(default_factory=dict)
     _held: set[str] = field(default_factory=set)
 
     def take(self, event: Event) -> None:
@@ -49,6 +53,8 @@ class Replay:
         family = event.type.partition(".")[0]
         if event.delivery_id is None or event.to_state is None:
             return
+        if "organId" in event.data:
+            self.recipients.setdefault(event.delivery_id, event.data["organId"])
         names = {"delivery": "transport", "report": "business", "change": "change"}
         name = names.get(family)
         if name is None:
@@ -79,7 +85,30 @@ class Replay:
                     "delivered_at": row.delivered_at,
                 },
             )
+            named = self.recipients.get(row.id, row.recipient_organ_id)
+            if named != row.recipient_organ_id:
+                self.discrepancies.append(
+                    Discrepancy(row.id, "recipient", named, row.recipient_organ_id)
+                )
         return count
+
+    def compare_packages(
+        self, events: Iterable[Event], packages: Mapping[str, PackageRecord]
+    ) -> None:
+        """Hold stored packages, by id, against the events of their acceptance among these."""
+        for event in events:
+            if event.type != ACCEPTED or event.package_id is None:
+                continue
+            package = packages.get(event.package_id)
+            if package is None:
+                self.discrepancies.append(
+                    Discrepancy(event.package_id, "package", "accepted", None)
+                )
+                continue
+            self.discrepancies += [
+                Discrepancy(package.id, name, str(by_log), str(found))
+                for name, by_log, found in package_differences(event, package)
+            ]
 
     def hold(self, delivery_id: str, stored: Mapping[str, str | datetime | None]) -> None:
         """Hold what is said of one delivery against the log."""

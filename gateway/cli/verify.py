@@ -25,8 +25,9 @@ from gateway.seal_head import NAME as SEAL_HEAD
 from gateway.seal_head import Head, NoHead, named_head, read_head
 from gateway.settings import Settings
 from gateway.signing_key import has_signer, open_signer
+from routing.accepted_facts import ACCEPTED
 from routing.ports import DeliveryQuery, Transaction
-from routing.records import Delivery, Event
+from routing.records import Delivery, Event, PackageRecord
 from routing.replay import Replay
 
 #: After two rounds and so much more, an event should be sealed.
@@ -55,7 +56,7 @@ PAGE = 1000
 async def verify_events(
     state: State, certificates: tuple[str, ...], heads: tuple[str, ...], as_json: bool
 ) -> None:
-    """Replay the event log and compare it with the deliveries. Exit code 1 when they disagree.
+    """Replay the event log; compare it with deliveries and packages. Exit code 1: they disagree.
 
     The seals over the log are checked as well: nothing altered, nothing missing, no gap in the
     chain, nothing dated back, every seal signed with this gateway's key. What counts as its key:
@@ -72,6 +73,7 @@ async def verify_events(
         while events := await session.database.read(_events_after(after_event)):
             for event in events:
                 replay.take(event)
+            replay.compare_packages(events, await session.database.read(_accepted_in(events)))
             after_event = events[-1].seq
         known = named_certificates | await asyncio.to_thread(_our_own, state.settings)
         check = LogCheck(known, [*kept_elsewhere, *_own_head(state.settings)])
@@ -171,6 +173,17 @@ Reads = Callable[[Transaction], Awaitable[list[T]]]
 def _events_after(seq: int) -> Reads[Event]:
     async def read(tx: Transaction) -> list[Event]:
         return await tx.events_after(seq, PAGE)
+
+    return read
+
+
+def _accepted_in(
+    events: list[Event],
+) -> Callable[[Transaction], Awaitable[dict[str, PackageRecord]]]:
+    wanted = [one.package_id for one in events if one.type == ACCEPTED and one.package_id]
+
+    async def read(tx: Transaction) -> dict[str, PackageRecord]:
+        return await tx.get_packages(wanted) if wanted else {}
 
     return read
 

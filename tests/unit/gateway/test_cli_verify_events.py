@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Executable, delete, select, update
+from sqlalchemy import Executable, Table, delete, select, update
 
 from adapters.database import SealStore, SqlDatabase
 from adapters.database.evidence_tables import event_seals, sealed_events
-from adapters.database.tables import deliveries, events
+from adapters.database.tables import deliveries, events, packages
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
 from envelopes.json_signature import verify
@@ -277,3 +277,31 @@ async def test_of_several_processes_the_newest_seal_stays(tmp_path: Path) -> Non
     kept = read_head(path)
     assert kept is not None and (kept.number, kept.digest) == (2, second.digest)
     assert named_head(f"2:{second.digest.upper()}").digest == second.digest
+
+
+@pytest.mark.parametrize(
+    ("table", "what", "to"),
+    [
+        (packages, "sender_name", "Ai đó"),
+        (packages, "received_at", later(-86400)),
+        (packages, "legal_sent_at", later(-86400)),
+        (packages, "document_id", "khác"),
+        (deliveries, "recipient_organ_id", "000.00.00.H99"),
+    ],
+)
+def test_facts_that_the_acceptance_tells_otherwise(
+    sealed: Lienthong, table: Table, what: str, to: object
+) -> None:
+    """Sender, times, document and recipients are those of the event, whatever tables say."""
+    sealed.database(lambda database: run(database, update(table).values({what: to})))
+    told = sealed.json("verify-events", code=1)
+    assert {one["what"] for one in told["discrepancies"]} == {
+        {
+            "sender_name": "senderName",
+            "received_at": "receivedAt",
+            "legal_sent_at": "legalSentAt",
+            "document_id": "documentId",
+            "recipient_organ_id": "recipient",
+        }[what]
+    }
+    assert told["sealFaults"] == []
