@@ -12,6 +12,7 @@ from gateway.cli.context import NAME, State, in_a_table, json_option, pass_state
 from gateway.cli.given_file import GIVEN_FILE, readable
 from gateway.cli.output import print_fields, print_json, print_table, say, sentence
 from gateway.cli.remote import connect, finding_lines, remote_options, unless_problem
+from schemas.catalogue import status_codes
 
 
 @click.command(short_help="Hand in a package.")
@@ -62,6 +63,8 @@ async def report(
     as_json: bool,
 ) -> None:
     """Report to the sender what became of delivery ID (from `lienthong inbox`)."""
+    if status_codes()[code].needs_reason and not reason.strip():
+        raise click.UsageError(f"--reason is required with --status {code}")
     given = {"department": department, "staff": staff, "mobile": mobile, "email": email}
     clerk = {name: value for name, value in given.items() if value}
     async with connect(state, url, token) as client:

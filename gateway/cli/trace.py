@@ -14,7 +14,7 @@ from gateway.cli.session import Session, open_session
 from gateway.story import Story, story_of
 from gateway.story_changes import Linked
 from gateway.waiting import why_waiting
-from routing.ports import DocumentQuery, Transaction
+from routing.ports import DeliveryQuery, DocumentQuery, Transaction
 from routing.records import Delivery, DocumentRecord, Event, PackageRecord
 
 
@@ -38,6 +38,7 @@ async def trace(
 ) -> None:
     """Tell what happened to DOCUMENT: a DocumentId, its key here, or the id of a package.
 
+    The DocumentId of an update or a revocation leads to the document that it is about.
     Times are Vietnam time (UTC+7).
     """
     async with open_session(state.settings) as session:
@@ -104,7 +105,7 @@ async def _links(tx: Transaction, document_pk: str) -> list[Linked]:
 async def _look(
     tx: Transaction, wanted: str
 ) -> DocumentRecord | PackageRecord | list[DocumentRecord] | None:
-    """By the document's key, a package's or a delivery's id, then by DocumentId."""
+    """By the document's key, a package's or a delivery's id, a DocumentId, that of a package."""
     document = await tx.get_document(wanted)
     if document is not None:
         return document
@@ -114,4 +115,9 @@ async def _look(
         known = await tx.get_document(package.document_pk) if package.document_pk else None
         return known or package
     named = await tx.search_documents(DocumentQuery(document_id=wanted))
+    if not named:
+        # An update or a revocation has a DocumentId of its own, which names no document.
+        rows = await tx.search_deliveries(DeliveryQuery(document_id=wanted))
+        keys = dict.fromkeys(row.document_pk for row in rows if row.document_pk)
+        named = [one for key in keys if (one := await tx.get_document(key)) is not None]
     return named[0] if len(named) == 1 else (named or None)

@@ -236,3 +236,23 @@ def test_foreign_text_is_shown_harmlessly(lienthong: Lienthong) -> None:
     seed = lienthong.database(lambda database: plant(database, "X\x1b[2J"))
     text = lienthong("trace", seed.document.pk).stdout
     assert "\x1b" not in text and "X\\x1b[2J" in text
+
+
+def test_trace_by_the_document_id_of_an_update(lienthong: Lienthong, seed: Seed) -> None:
+    """What `send` printed for a package about another document leads to that document."""
+
+    async def update(database: SqlDatabase) -> None:
+        later = replace(package(ALPHA, document_id="X,2026/03/03,2/CV"), version=2)
+        known = replace(later, document_pk=seed.document.pk)
+
+        async def write(tx: Transaction) -> None:
+            await tx.insert_package(known)
+            rows = [replace(delivery(known, BETA), version=2)]
+            await tx.insert_deliveries(rows)
+            await tx.append(accepted_events(known, rows, "connection:alpha"))
+
+        await database.write(write)
+
+    lienthong.database(update)
+    story = lienthong.json("trace", "X,2026/03/03,2/CV")
+    assert story == lienthong.json("trace", seed.package.document_id)

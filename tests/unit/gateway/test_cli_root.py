@@ -277,3 +277,11 @@ def test_a_folder_that_cannot_be_written_to_is_named(lienthong: Lienthong) -> No
     """Not the temporary file in it, of which nobody knows."""
     told = lienthong("fetch", "x", "-o", "/proc/x", code=WRONG_USE, LIENTHONG_TOKEN="lt_x").stderr
     assert told.startswith("/proc cannot be written to") and ".lienthong-" not in told
+
+
+@pytest.mark.parametrize("code", ["02", "16"])
+def test_a_report_that_needs_a_reason_asks_for_the_option(lienthong: Lienthong, code: str) -> None:
+    """In words of the command line, before anything is sent."""
+    words = ("report", "x", "--status", code, "--reason", " ")
+    told = lienthong(*words, code=WRONG_USE, LIENTHONG_TOKEN="lt_x").stderr
+    assert f"--reason is required with --status {code}" in told
