@@ -8,6 +8,7 @@ certificates that earlier keys left in the data folder, and what whoever asks na
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from adapters.durable import write_durably
-from adapters.signing import SigningProblem
+
+#: Of the standard library: commands without a log of their own say it on stderr.
+log = logging.getLogger(__name__)
 
 #: In the data folder: a certificate of each key that the gateway ever signed with.
 FOLDER = "signing-certificates"
@@ -35,14 +38,18 @@ def fingerprint(certificate: bytes) -> str:
 
 
 def keep(data_dir: Path, certificate: x509.Certificate) -> None:
-    """Remember that the gateway signs with this one. Raises `SigningProblem`."""
+    """Remember that the gateway signs with this one.
+
+    Who may not write there (an operator who only looks) can sign and verify all the same; what is
+    missing later can be named.
+    """
     name = fingerprint(certificate.public_bytes(Encoding.DER))
     path = data_dir / FOLDER / f"{name}.pem"
     try:
         if not path.exists():
             write_durably(path, certificate.public_bytes(Encoding.PEM))
     except OSError as error:
-        raise SigningProblem(f"{path}: {error.strerror}") from None
+        log.warning("%s: the signing certificate is not kept: %s", path, error.strerror)
 
 
 def kept(data_dir: Path) -> set[str]:

@@ -7,10 +7,12 @@ import hashlib
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from envelopes.signature_facts import SignatureOutcome
 from envelopes.xml_signature import check_file
 from gateway.cli.evidence import UNPROVEN
 from gateway.evidence import MANIFEST_KIND, examine
+from gateway.seal_head import NAME, read_head
 from gateway.settings import Settings
 from gateway.signing_key import open_signer
 from routing.seals import RECEIPT_KIND, SEAL_KIND, canonical
@@ -320,6 +323,29 @@ def test_a_strangers_signature_proves_nothing(
     assert "Everything fits together." not in done.stdout
     done = verify(whole, *(f"--certificate={one}" for one in own))
     assert done.returncode == 1 and "another certificate" in done.stdout, done
+
+
+def test_what_happened_last_is_sealed_before_the_end(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A gateway that is stopped leaves nothing unsealed, and its newest seal in a file."""
+    with open_site("embedded", tmp_path / "site", request) as site:
+        site.connect(**AGENCIES)
+        gateway = site.gateway(seal_seconds=86400).start()
+        office = Ministry(site, gateway)
+        _, sent = office.send(NGHE_AN)
+        office.offered("nghe_an", sent.json["id"])
+        gateway.stop()
+        told = json.loads(site.command("verify-events", "--json"))
+        head = read_head(site.data / NAME)
+        with closing(sqlite3.connect(site.data / "lienthong.db")) as database:
+            ((events,),) = database.execute("SELECT count(*) FROM events")
+            ((sealed,),) = database.execute("SELECT count(*) FROM sealed_events")
+            ((receipts,),) = database.execute("SELECT count(*) FROM receipts")
+    assert told["sealFaults"] == [] and told["seals"] >= 1
+    assert events == sealed == told["events"] and receipts == 1
+    assert head is not None and told["heads"] == [f"{head.number}:{head.digest}"]
+    assert head.number == told["seals"]
 
 
 def test_what_is_no_evidence_is_said_so(tmp_path: Path) -> None:

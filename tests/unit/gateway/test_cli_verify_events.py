@@ -123,6 +123,13 @@ def test_seals_of_an_earlier_key_still_count(sealed: Lienthong, tmp_path: Path) 
     assert faults(sealed, "--certificate", "00" * 32, "--certificate", file, code=0) == []
 
 
+def test_where_certificates_cannot_be_kept(sealed: Lienthong) -> None:
+    """The key of now is known all the same."""
+    shutil.rmtree(sealed.data / FOLDER)
+    (sealed.data / FOLDER).write_text("in the way")
+    assert faults(sealed, code=0) == []
+
+
 def test_a_signature_that_does_not_hold(sealed: Lienthong) -> None:
     """Another text signed with the right key, and no signature at all."""
     signer = own_signer(sealed)
