@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from routing.route_table import ConnectionStatus
 from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Ministry
+from tests.acceptance.raw import talk
 from tests.support import packages
 from tests.support.agency_client import LOST, AgencyClient
 from tests.support.packages import new_id
@@ -114,6 +116,28 @@ def test_each_role_in_a_process_of_its_own(production: Site) -> None:
         four[role].start()
         ministry.offered("nghe_an", accepted.json["id"])
     assert four["api"].stop() == 0
+
+
+def test_a_body_on_its_way_is_taken_at_the_end(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """SIGTERM between two parts of a body: the rest is taken, answered with 202, and it ends."""
+    with open_site("embedded", tmp_path / "site", request) as site:
+        site.connect(**AGENCIES)
+        gateway = site.gateway().start()
+        content = packages.document(SENDER, (NGHE_AN,), new_id())
+        with talk(gateway.port) as peer:
+            headers = {"Authorization": f"Bearer {site.tokens['vpcp']}", "Expect": "100-continue"}
+            peer.head("POST", "/v1/packages", Content_Length=str(len(content)), **headers)
+            assert peer.socket.recv(1000).startswith(b"HTTP/1.1 100 ")
+            peer.send(content[:500])
+            gateway.terminate()
+            wait_until(lambda: not gateway.ready(), 10, "the closed door")
+            peer.send(content[500:1000])
+            peer.send(content[1000:])
+            status, _, body = peer.answer()
+        assert (status, json.loads(body)["sha256"]) == (202, sha256(content).hexdigest())
+        assert gateway.ended() == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
