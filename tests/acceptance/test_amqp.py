@@ -360,9 +360,16 @@ async def test_a_crash_of_the_gateway_loses_no_message_and_doubles_no_package(
 
 
 def _operate(place: Place, *arguments: str) -> None:
+    """`lienthong connections …`; returns when the service knows the change (it may lag 0.25 s)."""
+
+    def loaded() -> int:
+        return place.gateway.log.read_text().count('"registry.loaded"')
+
+    before = loaded()
     command(
         place.site, "connections", *arguments, LIENTHONG_BROKER_ADMIN_URL=place.rabbitmq.admin_url
     )
+    wait_until(lambda: loaded() > before, 10, "the changed connection")
 
 
 async def test_nothing_is_published_again_while_it_may_still_wait(place: Place) -> None:
