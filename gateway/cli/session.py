@@ -62,7 +62,7 @@ async def _opened(settings: Settings, url: str) -> AsyncIterator[Session]:
         database = await open_database(url, allow_unsafe=settings.database_allow_unsafe)
     except (ConnectionError, TimeoutError) as error:
         # Told as what it is before it could be taken for a service that does not answer.
-        raise DatabaseUnavailable(str(error)) from error
+        raise DatabaseUnavailable(str(error) or "no answer in time") from error
     try:
         await _check_schema(database, sqlite=is_sqlite(url))
         registry = RegistryStore(database)
