@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,6 +28,8 @@ SETTLE = timedelta(seconds=2)
 
 #: Time for sealing when the process ends.
 LAST_SECONDS = 5
+#: Time for receipts in one round: the next one must not be late.
+ISSUE_SECONDS = 30.0
 #: Receipts that are signed and kept at once.
 AT_ONCE = 100
 
@@ -58,6 +61,7 @@ class Sealer:
         before = now + SETTLE if everything else now - settle
         sealed = 0
         newest: Seal | None = None
+        accepted: list[Event] = []
         while events := await self._store.unsealed(before, LARGEST, everywhere=everything):
             seal = seal_over(events, await self._store.last(), now)
             signed = await self._signer.sign_json(seal.text, SEAL_KIND)
@@ -65,10 +69,11 @@ class Sealer:
             if await self._store.add(seal, events):
                 sealed += len(events)
                 newest = seal
-                await self._issue(events, now)
+                accepted += [event for event in events if tells_all(event)]
             if len(events) < LARGEST and not everything:
                 break
         await self._keep_head(newest)
+        await self._issue(accepted, now)
         return sealed
 
     async def seal_the_rest(self) -> None:
@@ -109,10 +114,16 @@ class Sealer:
         found = await self._store.seals_numbered([kept.number])
         return [seal.digest for seal in found] == [kept.digest]
 
-    async def _issue(self, sealed: Sequence[Event], now: datetime) -> None:
-        """The receipts of the packages that these events accepted, before anybody asks."""
-        accepted = [event for event in sealed if tells_all(event)]
+    async def _issue(self, accepted: Sequence[Event], now: datetime) -> None:
+        """The receipts of the packages that these events accepted, before anybody asks.
+
+        With a slow token those that do not fit into the time are made when they are asked for.
+        """
+        until = time.monotonic() + ISSUE_SECONDS
         for start in range(0, len(accepted), AT_ONCE):
+            if time.monotonic() >= until:
+                log.warning("receipts.later", count=len(accepted) - start)
+                return
             part = accepted[start : start + AT_ONCE]
             ids = [event.package_id or "" for event in part]
             known = await self._store.receipts(ids)

@@ -15,6 +15,7 @@ from adapters.database.tables import events, packages
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
 from envelopes.json_signature import verify
+from gateway import sealing
 from gateway.sealing import NotAsLogged, Sealer
 from gateway.settings import Settings
 from gateway.signing_key import open_signer
@@ -223,3 +224,17 @@ async def test_a_recipient_that_the_log_knows_cannot_be_left_out(
     signed = await sealer.receipt(accepted.package, [one, other, further], later(1))
     payload = verify(signed.encode()).payload
     assert payload is not None and json.loads(payload)["recipients"] == [BETA, GAMMA]
+
+
+async def test_a_slow_token_holds_no_seal_up(
+    gateway: Gateway, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receipts that do not fit into a round are made when they are asked for."""
+    monkeypatch.setattr(sealing, "ISSUE_SECONDS", 0.0)
+    sealer, store = Sealer(gateway.database, signer, "LIENTHONG"), SealStore(gateway.database)
+    accepted = await gateway.accepted(document(BETA))
+    assert await sealer.seal(later(60)) > 0
+    assert await store.receipt(accepted.package.id) is None
+    signed = await sealer.receipt(accepted.package, list(accepted.deliveries), later(61))
+    assert verify(signed.encode()).kind == RECEIPT_KIND
+    assert await store.receipt(accepted.package.id) == signed
