@@ -23,12 +23,6 @@ class PartnerLinks:
             await known[1].close()
         return publisher
 
-    async def drop(self, key: str) -> None:
-        """Disconnect what served a key that nobody needs any more; harmless without one."""
-        known = self._publishers.pop(key, None)
-        if known is not None:
-            await known[1].close()
-
     async def close(self) -> None:
         """Disconnect everywhere."""
         publishers, self._publishers = list(self._publishers.values()), {}

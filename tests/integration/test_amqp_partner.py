@@ -366,17 +366,16 @@ async def test_preparing_again_changes_nothing_and_never_the_password(ground: Gr
         assert not link.is_closed, host
 
 
-async def test_a_link_that_nobody_needs_any_more_is_left(ground: Ground) -> None:
+async def test_a_link_that_was_closed_stays_closed(ground: Ground) -> None:
     """Whoever still holds its publisher does not take it up again; another may begin anew."""
     links = PartnerLinks()
-    first = await links.publisher("gone", ground.url)
+    first = await links.publisher("broker", ground.url)
     assert (await first.publish(message(), "", ground.names.inbox, 5)).outcome.value == "confirmed"
-    await links.drop("gone")
+    await links.close()
     late = await first.publish(message(), "", ground.names.inbox, 5)
     assert late.outcome is Published.NOT_SENT
     assert (first.link.up, first.link.trouble) == (False, "closed")
-    await links.drop("gone")
-    second = await links.publisher("gone", ground.url)
+    second = await links.publisher("broker", ground.url)
     assert (await second.publish(message(), "", ground.names.inbox, 5)).outcome.value == "confirmed"
     await links.close()
 
