@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -21,6 +21,9 @@ from sqlalchemy.pool import StaticPool
 #: The first SQLite in which two writers cannot corrupt a WAL database by resetting the log.
 WAL_SAFE = (3, 51, 3)
 BUSY_TIMEOUT_MS = 30_000
+#: How transactions of SQLite begin: writers queue at the start, not in the middle.
+BEGIN = "BEGIN IMMEDIATE"
+BEGIN_READING = "BEGIN"
 #: Connections of one process to PostgreSQL. They are kept: opening one costs more than a document.
 CONNECTIONS = 20
 
@@ -111,13 +114,23 @@ def sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        reads_only = bool(connection.get_execution_options().get("lienthong_read", False))
-        if connection.info.get("query_only", False) is not reads_only:
-            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reads_only else 'OFF'}")
-            connection.info["query_only"] = reads_only
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        options = connection.get_execution_options()
+        if options.get("lienthong_begun", False):
+            # `adapters.database.sqlite` has begun it.
+            return
+        reads = bool(options.get("lienthong_read", False))
+        only(connection, reads=reads)
+        connection.exec_driver_sql(BEGIN_READING if reads else BEGIN)
 
     return engine
+
+
+def only(connection: Connection, *, reads: bool) -> None:
+    """Let SQLite refuse changes in the next transaction, or take them."""
+    if connection.info.get("query_only", False) is not reads:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA query_only={'ON' if reads else 'OFF'}")
+        connection.info["query_only"] = reads
 
 
 def sqlite_pragmas(version: tuple[int, ...]) -> tuple[str, ...]:

@@ -7,6 +7,9 @@ alone, so that nobody's failure touches another.
 The use cases are coroutines; on SQLite they never have to wait for anything, so each is driven to
 its end inside the thread with a single hop there and back. An asynchronous driver hops four times
 per statement: measured here, that made a small write three times as slow (README "Decisions").
+
+Transactions are begun and ended here, on the driver's connection: asking Core for each cost more
+than an empty one does.
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -24,6 +28,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from adapters.database.engine import BEGIN, BEGIN_READING, only
 from adapters.database.migrate import SchemaState, look, upgrade
 from adapters.database.prepared import Prepared
 from adapters.database.store import SqlDatabase, Work
@@ -37,11 +42,28 @@ GROUP = 64
 
 
 class InThread:
-    """A connection whose methods are awaited but never wait."""
+    """A connection whose methods are awaited but never wait. It lasts for many transactions."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.driver: sqlite3.Connection = cast(Any, connection.connection.driver_connection)
+
+    @contextmanager
+    def transaction(self, *, reads: bool) -> Iterator[None]:
+        """Commit what is done inside, or roll it back; raises what the driver raises."""
+        only(self._connection, reads=reads)
+        self.driver.execute(BEGIN_READING if reads else BEGIN)
+        try:
+            yield
+            self.driver.commit()
+        finally:
+            # What was not committed, whatever prevented it.
+            if self.driver.in_transaction:
+                self.driver.rollback()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
 
     @property
     def dialect(self) -> Dialect:
@@ -82,6 +104,7 @@ class SqliteDatabase(SqlDatabase):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = engine.execution_options(lienthong_read=True)
+        self._lasting: InThread | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
         self._waiting: deque[_Job] = deque()
         self._task: asyncio.Task[None] | None = None
@@ -104,14 +127,14 @@ class SqliteDatabase(SqlDatabase):
             count = min(len(self._waiting), GROUP)
             jobs = [self._waiting.popleft() for _ in range(count)]
             # Those who only read need not wait for the commit of those who write.
-            await self._run(self._reader, [job for job in jobs if job.reads])
-            await self._run(self._engine, [job for job in jobs if not job.reads])
+            await self._run([job for job in jobs if job.reads])
+            await self._run([job for job in jobs if not job.reads])
 
-    async def _run(self, engine: Engine, jobs: list[_Job]) -> None:
+    async def _run(self, jobs: list[_Job]) -> None:
         if not jobs:
             return
         try:
-            outcomes = await self._in_thread(partial(self._run_group, engine, jobs))
+            outcomes = await self._in_thread(partial(self._run_group, jobs))
         except BaseException as error:
             # Nobody may wait for ever, whatever became of the thread.
             lost = DatabaseUnavailable(f"the database thread is gone: {error!r}")
@@ -135,10 +158,17 @@ class SqliteDatabase(SqlDatabase):
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def _run_group(self, engine: Engine, group: list[_Job]) -> list[Any]:
+    def _connection(self) -> InThread:
+        if self._lasting is None:
+            # Core's statements run in the transactions that are begun here.
+            self._lasting = InThread(self._engine.connect().execution_options(lienthong_begun=True))
+        return self._lasting
+
+    def _run_group(self, group: list[_Job]) -> list[Any]:
         try:
-            with engine.begin() as connection:
-                transaction = SqlTransaction(InThread(connection), self.fan_out)
+            connection = self._connection()
+            with connection.transaction(reads=group[0].reads):
+                transaction = SqlTransaction(connection, self.fan_out)
                 outcomes = [_finish(job.work(transaction)) for job in group]
                 _finish(transaction.flush())
                 return outcomes
@@ -146,7 +176,12 @@ class SqliteDatabase(SqlDatabase):
             # Whatever it was, it belongs to its caller.
             if len(group) == 1:
                 return [_Failed(_as_sqlalchemy(error))]
-        return [self._run_group(engine, [job])[0] for job in group]
+        return [self._run_group([job])[0] for job in group]
+
+    def _give_back(self) -> None:
+        if self._lasting is not None:
+            self._lasting.close()
+        self._engine.dispose()
 
     async def migrate(self) -> SchemaState:
         """See the base."""
@@ -180,7 +215,7 @@ class SqliteDatabase(SqlDatabase):
         """See the base."""
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._in_thread(self._engine.dispose)
+        await self._in_thread(self._give_back)
         self._thread.shutdown()
 
 
