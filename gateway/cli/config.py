@@ -25,6 +25,7 @@ from gateway.payload_stores import s3_options
 from gateway.private_files import open_to_others
 from gateway.settings import MIB, ROLES, Settings
 from gateway.settings_loading import example_toml, load_settings, problems_between
+from gateway.skipped_checks import skipped_checks
 
 #: Seconds that one look may take.
 PATIENCE = 20.0
@@ -86,8 +87,15 @@ async def look_at_all(file: Path | None) -> list[Look]:
         await _bounded("data", _data, settings),
         await _bounded("database", _database, settings),
         await _bounded("broker", _broker, settings),
+        _checks(settings),
         *([] if settings.payloads_on_disk else [await _bounded("payloads", _bucket, settings)]),
     ]
+
+
+def _checks(settings: Settings) -> Look:
+    """What the profiles ask for and the settings leave out: allowed, and no secret."""
+    skipped = [f"WARNING: {one}" for one in skipped_checks(settings)]
+    return Look("checks", True, "; ".join(skipped) or "signatures are verified, files scanned")
 
 
 async def _bounded(
