@@ -276,12 +276,15 @@ class Site:
     def rotate(self, name: str, overlap: timedelta) -> str:
         """Give a connection a new token, which is returned; the old one lives `overlap` longer."""
         secret, token = _token(self.connections[name].id)
-        now = _utc_now()
-        self._with_registry(
-            lambda registry: registry.rotate_token(
+
+        async def rotate(registry: RegistryStore) -> None:
+            # Not before the database is open, which takes its time on a busy machine.
+            now = _utc_now()
+            await registry.rotate_token(
                 self.connections[name], token, now + overlap, actor="operator:test", now=now
             )
-        )
+
+        self._with_registry(rotate)
         return secret
 
     def _with_registry(self, work: Callable[[RegistryStore], Awaitable[T]]) -> T:
