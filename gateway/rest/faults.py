@@ -8,6 +8,7 @@ from aiohttp import web
 from gateway.intake import DISK_FULL
 from gateway.rest import problems
 from gateway.rest.problems import Problem
+from gateway.sealing import NotAsLogged
 from routing.ports import DatabaseUnavailable, PayloadMissing, PayloadsUnavailable
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,9 @@ def problem_of(error: Exception, request: web.Request) -> Problem:
         case PayloadMissing():
             log.error("payload.missing", error=str(error))
             return problems.payload_missing()
+        case NotAsLogged():
+            log.error("receipt.not-signed", error=str(error))
+            return problems.not_as_logged()
         case OSError() if error.errno in DISK_FULL:
             log.error("disk.full", error=str(error))
             return problems.disk_full()

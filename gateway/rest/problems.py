@@ -257,6 +257,20 @@ def payload_missing() -> Problem:
     )
 
 
+def not_as_logged() -> Problem:
+    """Tables and event log disagree about a package: nothing is signed for it."""
+    return Problem(
+        500,
+        "record-contradicts-log",
+        Sentence(
+            vi="Dữ liệu ghi nhận của gói tin không khớp nhật ký của trục nên trục không ký "
+            "biên nhận; hãy báo ngay cho người vận hành.",
+            en="What is recorded of the package and the gateway's log disagree, so no receipt is "
+            "signed; tell the operator at once.",
+        ),
+    )
+
+
 def disk_full() -> Problem:
     """The bytes could not be kept; nothing was recorded."""
     return Problem(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -421,6 +423,20 @@ async def test_a_lost_payload_is_a_fault_and_never_a_404(
     stored.rename(stored.with_name("moved-away"))
     answer = await call("get", "/v1/packages/{id}/content", sender, id=sent.data["id"])
     assert (answer.status, answer.data["code"]) == (500, "payload-missing")
+
+
+async def test_no_receipt_is_signed_against_the_log(
+    call: Caller, site: tuple[Site, GatewayProcess]
+) -> None:
+    """Somebody has changed the table: an answer of its own, and nothing is signed."""
+    sender = site[0].tokens["sender"]
+    sent = await call("post", "/v1/packages", sender, body=letter(9))
+    with closing(sqlite3.connect(site[0].data / "lienthong.db")) as database:
+        change = "UPDATE packages SET size = size + 1 WHERE id = ?"
+        assert database.execute(change, [sent.data["id"]]).rowcount == 1
+        database.commit()
+    answer = await call("get", "/v1/packages/{id}/receipt", sender, id=sent.data["id"])
+    assert (answer.status, answer.data["code"]) == (500, "record-contradicts-log")
 
 
 async def test_the_served_contract_is_the_file(call: Caller) -> None:
