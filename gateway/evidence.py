@@ -7,6 +7,7 @@ The file is a ZIP::
     receipts/<package>.jws  the gateway's signed receipts
     events.jsonl            every event: its text, the seal it is in, its place and path to the root
     seals/<number>.jws      the signed seals
+    seals/<number>.tst      the time stamps (RFC 3161) of those that have one, over the file beside
     story.vi.txt, story.en.txt
 
 `examine` needs nothing but the file. That the certificate is the gateway's, whoever examines it
@@ -18,20 +19,26 @@ events each document of the conversation had.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import zipfile
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from cryptography import x509
 
+from adapters.timestamps import NoStamp, judge_of
+from adapters.trust import TrustMaterial
+from adapters.trust.judge import Judge
 from envelopes.json_signature import JsonSignature
 from envelopes.json_signature import verify as verify_json
 from envelopes.signature_facts import SignatureOutcome
 from gateway.evidence_log import differences, event_from
+from gateway.stamp_check import check_stamp, when
 from routing.accepted_facts import ACCEPTED
 from routing.seals import (
     RECEIPT_KIND,
@@ -48,6 +55,7 @@ MANIFEST, EVENTS = "manifest.jws", "events.jsonl"
 BLOCK = 256 * 1024
 #: The event that tells of an export.
 EXPORTED = "document.exported"
+WHO_SIGNED = "who signed it: compare the fingerprint, or demand it with --certificate"
 #: A text in the file is larger than this only by mistake or malice.
 LARGEST_TEXT = 256 * 1024 * 1024
 
@@ -62,11 +70,18 @@ class Examination:
     faults: list[str] = field(default_factory=list)
     #: One line per thing that the file alone cannot show; empty, and no faults: all is proven.
     unproven: list[str] = field(default_factory=list)
+    #: One line per thing that is not there and need not be.
+    missing: list[str] = field(default_factory=list)
     #: SHA-256 of the signing certificates (DER), with their subjects.
     certificates: dict[str, str] = field(default_factory=dict)
     #: Which of them signed each signed part.
     signers: dict[str, str] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def who_signed_unproven(self) -> bool:
+        """Whether nothing shows that the gateway signed it."""
+        return WHO_SIGNED in self.unproven
 
     def expect(self, holds: bool, said: str) -> bool:
         """Note a fault where something does not hold."""
@@ -75,16 +90,18 @@ class Examination:
         return holds
 
 
-def examine(path: Path, certificates: Collection[str] = ()) -> Examination:
+def examine(
+    path: Path, certificates: Collection[str] = (), judge: Judge | None = None
+) -> Examination:
     """Prove a file of evidence, offline. Never raises for what the file holds.
 
     `certificates`: fingerprints (SHA-256, hex) of the gateway's, known from elsewhere; without them
-    it remains unproven who signed.
+    it remains unproven who signed. `judge` knows which authorities of time stamps may be believed.
     """
     found = Examination()
     try:
         with zipfile.ZipFile(path) as archive:
-            _examine(archive, found)
+            _examine(archive, found, judge or judge_of(TrustMaterial()))
             _whose(found, certificates)
     except MemoryError:
         raise
@@ -94,7 +111,7 @@ def examine(path: Path, certificates: Collection[str] = ()) -> Examination:
     return found
 
 
-def _examine(archive: zipfile.ZipFile, found: Examination) -> None:
+def _examine(archive: zipfile.ZipFile, found: Examination, judge: Judge) -> None:
     names = archive.namelist()
     found.expect(len(set(names)) == len(names), "a name occurs twice in the file")
     manifest = _signed(_read(archive, MANIFEST), MANIFEST_KIND, MANIFEST, found)
@@ -112,7 +129,8 @@ def _examine(archive: zipfile.ZipFile, found: Examination) -> None:
         return
     found.proven.append(f"manifest signed, {len(listed)} parts unaltered")
     receipts = _receipts(archive, manifest, found)
-    events = _events(archive, found)
+    events, sealed = _events(archive, found)
+    asyncio.run(_stamps(archive, sealed, found, judge))
     _accepted(events, manifest, found)
     if manifest["format"] == FORMAT:
         _complete(events, manifest, found)
@@ -136,7 +154,7 @@ def _whose(found: Examination, certificates: Collection[str]) -> None:
             found.faults.append(f"signed by another certificate: {who} ({', '.join(parts[:3])})")
         found.expect(bool(found.certificates), "nothing is signed")
         return
-    found.unproven.append("who signed it: compare the fingerprint, or demand it with --certificate")
+    found.unproven.append(WHO_SIGNED)
     others = {signer for name, signer in found.signers.items() if name != MANIFEST}
     known = not others or found.signers.get(MANIFEST) in others
     found.expect(known, "the manifest's certificate signed none of the receipts and seals")
@@ -160,9 +178,12 @@ def _receipts(
     return receipts
 
 
-def _events(archive: zipfile.ZipFile, found: Examination) -> list[dict[str, Any]]:
-    """The events, in the order of their numbers, each held against its seal."""
+def _events(
+    archive: zipfile.ZipFile, found: Examination
+) -> tuple[list[dict[str, Any]], dict[int, datetime]]:
+    """The events by number, each held against its seal; and when these seals were made."""
     roots: dict[int, tuple[str, int]] = {}
+    sealed: dict[int, datetime] = {}
     events: list[dict[str, Any]] = []
     unsealed = 0
     for line in _read(archive, EVENTS).splitlines():
@@ -177,6 +198,8 @@ def _events(archive: zipfile.ZipFile, found: Examination) -> list[dict[str, Any]
             name = f"seals/{number}.jws"
             seal = _signed(_read(archive, name), SEAL_KIND, name, found)
             roots[number] = (seal["root"], seal["events"]) if seal else ("", 0)
+            if seal:
+                sealed[number] = datetime.fromisoformat(seal["sealedAt"])
         root, count = roots[number]
         path = [bytes.fromhex(one) for one in told["path"]]
         led = root_from(leaf_of(told["event"].encode()), told["position"], count, path)
@@ -184,7 +207,33 @@ def _events(archive: zipfile.ZipFile, found: Examination) -> list[dict[str, Any]
         found.expect(proven, f"event {event['seq']}: not in seal {number}")
     found.expect(unsealed == 0, f"{unsealed} events are not sealed")
     found.proven.append(f"{len(events)} events are in {len(roots)} signed seals")
-    return sorted(events, key=lambda event: int(event["seq"]))
+    return sorted(events, key=lambda event: int(event["seq"])), sealed
+
+
+async def _stamps(
+    archive: zipfile.ZipFile, sealed: dict[int, datetime], found: Examination, judge: Judge
+) -> None:
+    """The time stamps that the seals have: of these seals, by whom, and what time they name."""
+    names = set(archive.namelist())
+    stamped = {number for number in sealed if f"seals/{number}.tst" in names}
+    if len(stamped) < len(sealed):
+        found.missing.append(f"{len(sealed) - len(stamped)} of {len(sealed)} seals: no time stamp")
+    unknown = set()
+    for number in sorted(stamped):
+        token, signed = (_read(archive, f"seals/{number}.{kind}") for kind in ("tst", "jws"))
+        stamp = await check_stamp(token, signed, sealed[number], judge)
+        if isinstance(stamp, NoStamp):
+            found.faults.append(f"seals/{number}.tst: the time stamp does not count: {stamp.found}")
+        elif stamp.trusted:
+            found.proven.append(f"seal {number} existed at {when(stamp.at)}: {stamp.authority}")
+        else:
+            found.missing.append(f"seal {number} is said to be of {when(stamp.at)}")
+            unknown.add(stamp.authority)
+    for authority in sorted(unknown):
+        found.unproven.append(
+            f"that {authority} may be believed, who stamped the seals: demand it with "
+            "--tsa-certificate"
+        )
 
 
 def _accepted(events: list[dict[str, Any]], manifest: dict[str, Any], found: Examination) -> None:

@@ -11,14 +11,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapters.database import SealStore
+from adapters.timestamps import NoStamp, judge_of
+from adapters.trust import TrustMaterial
+from adapters.trust.judge import Judge
 from envelopes.json_signature import verify
 from envelopes.signature_facts import SignatureOutcome
 from gateway.own_certificates import fingerprint
 from gateway.seal_head import Head, digest_of
+from gateway.stamp_check import check_stamp
 from routing.seals import LARGEST, SEAL_KIND, Seal, SealFault, compare, misdated
 
 #: Seals that are read at once.
 PAGE = 100
+
+
+@dataclass(slots=True)
+class Stamped:
+    """The time stamps of one authority; the chain carries the newest back to all seals before."""
+
+    #: None: nobody is known here who may be believed.
+    trusted: bool | None
+    count: int = 0
+    #: The newest seal with a stamp, and the time that the authority vouches for.
+    newest: int = 0
+    at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -29,10 +45,15 @@ class LogCheck:
     known: Collection[str]
     #: Seals that are known from outside the database.
     heads: Sequence[Head] = ()
+    #: Judges the authorities of time stamps.
+    judge: Judge = field(default_factory=lambda: judge_of(TrustMaterial()))
     seals: int = 0
     faults: list[SealFault] = field(default_factory=list)
     #: How many seals each certificate signed, by fingerprint.
     signers: dict[str, int] = field(default_factory=dict)
+    #: The time stamps that hold, by their authority.
+    stamps: dict[str, Stamped] = field(default_factory=dict)
+    unstamped: int = 0
 
     async def seals_of(self, store: SealStore) -> None:
         """Every seal: its events, its place in the chain, its signature and whose it is."""
@@ -44,6 +65,7 @@ class LogCheck:
                 self.faults += misdated(seal, before, covered)
                 self._signature(seal)
                 self._head(seal)
+                await self._stamp(seal)
                 before = seal
                 self.seals += 1
         last = before.number if before else 0
@@ -77,6 +99,18 @@ class LogCheck:
             if head.number == seal.number and head.digest != seal.digest:
                 found = f"{head.place} knows another seal of this number"
                 self._fault(seal.number, "head", found)
+
+    async def _stamp(self, seal: Seal) -> None:
+        if seal.stamp is None:
+            self.unstamped += 1
+            return
+        found = await check_stamp(seal.stamp, seal.signed.encode(), seal.sealed_at, self.judge)
+        if isinstance(found, NoStamp):
+            self._fault(seal.number, "stamp", f"its time stamp does not count: {found.found}")
+            return
+        known = self.stamps.setdefault(found.authority, Stamped(found.trusted))
+        known.count += 1
+        known.newest, known.at = seal.number, found.at
 
     def _signature(self, seal: Seal) -> None:
         signed = verify(seal.signed.encode())

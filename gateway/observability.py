@@ -143,6 +143,12 @@ class Metrics:
             "When this process last sealed the event log.",
             registry=self.registry,
         )
+        self.seal_stamps = Counter(
+            "lienthong_seal_stamps",
+            "Questions for time stamps of seals, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.alarms = Counter(
             "lienthong_alarms",
             "What an operator has to look at: state secrets, malware, packages not scanned.",
@@ -289,5 +295,7 @@ class Metrics:
             self.deadlines.labels(notice)
         for outcome in ("kept", "failed"):
             self.revocation_asked.labels(outcome)
+        for outcome in ("stamped", "away", "refused"):
+            self.seal_stamps.labels(outcome)
         for result in PostOutcome:
             self.callbacks.labels(result.value)

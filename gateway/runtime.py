@@ -94,6 +94,8 @@ class Roles:
                 self._spawn(role, self._keep_running(role, round_of))
         if "timer" in services.roles:
             self._spawn("seal", self._seal())
+            if services.settings.timestamp_url:
+                self._spawn("stamp", self._stamp())
         revocation = services.inspection.revocation
         if revocation is not None:
             timer = "timer" in services.roles
@@ -173,6 +175,17 @@ class Roles:
             except Exception:  # a bug here must not stop the documents
                 log.exception("seal.bug")
             await pause(services.stopping, services.settings.seal_seconds)
+
+    async def _stamp(self) -> None:
+        """Seals are stamped beside the sealing, which waits for no authority."""
+        # Only here: who wants no stamps does not load what reads them.
+        from adapters.timestamps import TimeStampAuthority
+        from gateway.stamping import Stamping
+
+        services = self._services
+        authority = TimeStampAuthority(services.settings.timestamp_url)
+        stamping = Stamping(services.database, authority, services.metrics)
+        await stamping.run(services.stopping, services.settings.seal_seconds)
 
     async def _until_stopped(self, once: Callable[[], Awaitable[float]]) -> None:
         """What waited for the scanner or a revocation list goes on by itself when it is there."""

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
         le=86400,
         description="How often the event log is sealed with a signature.",
     )
+    timestamp_url: Annotated[str, AfterValidator(http_address)] = Field(
+        "",
+        description="Address of a time-stamping authority (RFC 3161, https://HOST/PATH) that the "
+        "timer role asks for a stamp of each seal; it sees nothing but a SHA-256. Empty: none.",
+    )
     malware_scanner: Annotated[str, AfterValidator(scanner_address)] = Field(
         "",
         description="ClamAV's clamd: unix:/path/of/socket or tcp://host:port. While it is away "

@@ -105,7 +105,7 @@ def root_from(leaf: bytes, position: int, count: int, path: Sequence[bytes]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """One seal; `signed` is the JWS over `text`."""
+    """One seal; `signed` is the JWS over `text`, `stamp` a time stamp (RFC 3161) over `signed`."""
 
     number: int
     root: str
@@ -115,6 +115,7 @@ class Seal:
     last_seq: int
     sealed_at: datetime
     signed: str = ""
+    stamp: bytes | None = None
 
     @property
     def text(self) -> bytes:
@@ -157,7 +158,7 @@ class SealFault:
 
     number: int
     #: ``altered``, ``missing``, ``chain``, ``signature``, ``signer``, ``time``, ``head``,
-    #: ``unsealed``.
+    #: ``unsealed``, ``stamp``.
     what: str
     found: str
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, String, Table, Text
+from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary, String, Table, Text
 from sqlalchemy import Column as C
 
 from adapters.database.tables import Time, metadata
@@ -18,6 +18,7 @@ event_seals = Table(
     C("last_seq", BigInteger, nullable=False),
     C("sealed_at", Time, nullable=False),
     C("signed", Text, nullable=False),
+    C("stamp", LargeBinary),
 )
 
 # Beside the log, not in it: what was once written there is never touched again.

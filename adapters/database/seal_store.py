@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import rows
@@ -22,6 +22,9 @@ from routing.seals import Seal
 #: How far below the highest sealed number unsealed events are looked for in an ordinary round: a
 #: transaction that commits late has a number that was given early.
 WINDOW = 20_000
+#: Among so many of the newest seals those without a time stamp are looked for. Older ones are left
+#: without: each seal names the one before it, so the stamp of a newer one vouches for them, too.
+STAMP_WINDOW = 5_000
 #: Inserting by the name of the dialect; of both it can be said what a known key is to do.
 _INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 #: Most values of one IN.
@@ -117,6 +120,32 @@ class SealStore:
             return found
 
         return await self._database.read(read)
+
+    async def unstamped(self, limit: int) -> list[Seal]:
+        """Seals without a time stamp, the oldest first; those far back are left as they are."""
+
+        async def read(tx: Transaction) -> list[Seal]:
+            sql = sql_of(tx)
+            newest = (await sql.execute(select(func.max(event_seals.c.number)))).scalar() or 0
+            wanted = (
+                select(event_seals)
+                .where(event_seals.c.stamp.is_(None), event_seals.c.number > newest - STAMP_WINDOW)
+                .order_by(event_seals.c.number)
+                .limit(limit)
+            )
+            return [Seal(**row) for row in (await sql.execute(wanted)).mappings()]
+
+        return await self._database.read(read)
+
+    async def keep_stamp(self, number: int, stamp: bytes) -> bool:
+        """Keep the time stamp of a seal; False when it has one, which stays."""
+
+        async def write(tx: Transaction) -> bool:
+            without = event_seals.c.number == number, event_seals.c.stamp.is_(None)
+            done = await sql_of(tx).execute(update(event_seals).where(*without).values(stamp=stamp))
+            return bool(done.rowcount)
+
+        return await self._database.write(write)
 
     async def covered(self, number: int) -> list[Event]:
         """The events of one seal in the order in which they were sealed, as they are now."""

@@ -16,10 +16,12 @@ import structlog
 
 from adapters.database import SealStore
 from adapters.payloads import Payloads
+from adapters.trust import NotACertificate
+from adapters.trust.judge import Judge
 from gateway import clock
 from gateway.cli.certificates import believed, certificate_option
 from gateway.cli.context import State, json_option, operator_option, pass_state
-from gateway.cli.failures import REFUSED, Failure, refuse
+from gateway.cli.failures import REFUSED, Failure, refuse, wrong_use
 from gateway.cli.output import print_json, say, show
 from gateway.cli.session import Session, open_session
 from gateway.cli.trace import find_story
@@ -30,6 +32,7 @@ from gateway.payload_stores import open_payloads
 from gateway.seal_head import NAME as SEAL_HEAD
 from gateway.sealing import NotAsLogged, Sealer
 from gateway.signing_key import open_signer
+from gateway.stamp_check import named_judge
 from gateway.story import Story
 from routing.ports import PayloadMissing, Transaction
 from routing.records import Attempt, Delivery, DocumentRecord, Event, Link, PackageRecord
@@ -205,6 +208,8 @@ async def _write(
     writer.events(found.events, seals, covered)
     for seal in await store.seals_numbered(list(covered)):
         writer.text(f"seals/{seal.number}.jws", seal.signed.encode())
+        if seal.stamp is not None:
+            writer.text(f"seals/{seal.number}.tst", seal.stamp)
     for lang in ("vi", "en"):
         text = "\n".join(story.text(lang, technical=True)) + "\n"
         writer.text(f"story.{lang}.txt", text.encode())
@@ -279,20 +284,31 @@ def _about(session: Session, found: _Conversation) -> dict[str, Any]:
 @certificate_option(
     "Certificate that the gateway is known to sign with (a file, or its SHA-256); may be repeated."
 )
+@click.option(
+    "--tsa-certificate",
+    "authorities",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    multiple=True,
+    help="Certificate of a time-stamping authority, or of who issued its certificate; may be "
+    "repeated.",
+)
 @json_option
-def verify(file: Path, certificates: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    file: Path, certificates: tuple[str, ...], authorities: tuple[Path, ...], as_json: bool
+) -> None:
     """Prove FILE, made by `lienthong evidence`. Needs no gateway and no network.
 
     Whose certificate it is, you must know from elsewhere: give it with --certificate. Without it
-    the best that can be said is that the file is unaltered since somebody signed it.
+    the best that can be said is that the file is unaltered since somebody signed it. Where its
+    seals have time stamps (RFC 3161), the same goes for who made them: --tsa-certificate.
 
     \b
     Exit codes:
       0  everything is proven, and the named certificates signed it
       1  something in it does not hold
-      5  unaltered, but not everything is proven (who signed it)
+      5  unaltered, but not everything is proven (who signed or stamped it)
     """
-    found = examine(file, believed(certificates))
+    found = examine(file, believed(certificates), _judge(authorities))
     if as_json:
         print_json(_told(found))
     else:
@@ -303,12 +319,20 @@ def verify(file: Path, certificates: tuple[str, ...], as_json: bool) -> None:
         sys.exit(UNPROVEN)
 
 
+def _judge(authorities: tuple[Path, ...]) -> Judge:
+    try:
+        return named_judge(authorities)
+    except (OSError, NotACertificate) as error:
+        wrong_use(f"--tsa-certificate: {error}")
+
+
 def _told(found: Examination) -> dict[str, Any]:
     return {
         "valid": not found.faults and not found.unproven,
         "proven": found.proven,
         "faults": found.faults,
         "unproven": found.unproven,
+        "missing": found.missing,
         "certificates": found.certificates,
         "documents": found.manifest.get("documents", []),
     }
@@ -321,16 +345,20 @@ def _print(found: Examination) -> None:
         show(f"OK     {line}")
     for line in found.faults:
         show(f"FAULT  {line}")
+    for line in found.missing:
+        show(f"       {line}")
     for line in found.unproven:
         show(f"NOT PROVEN  {line}")
     for fingerprint, subject in found.certificates.items():
         show(f"signed by {subject}\n          SHA-256 {fingerprint}")
     if found.faults:
         show("This evidence does NOT hold.")
-    elif found.unproven:
+    elif found.who_signed_unproven:
         show(
             "Unaltered since it was signed, but who signed it is NOT proven: anybody can make such "
             "a file. Compare the fingerprint with the gateway's, which you have from elsewhere."
         )
+    elif found.unproven:
+        show("Unaltered since it was signed, but not everything is proven.")
     else:
         show("Everything fits together.")

@@ -25,6 +25,7 @@ from gateway.seal_head import NAME as SEAL_HEAD
 from gateway.seal_head import Head, NoHead, named_head, read_head
 from gateway.settings import Settings
 from gateway.signing_key import has_signer, open_signer
+from gateway.stamp_check import PLACE, folder_judge, when
 from routing.accepted_facts import ACCEPTED
 from routing.ports import DeliveryQuery, Transaction
 from routing.records import Delivery, Event, PackageRecord
@@ -62,7 +63,8 @@ async def verify_events(
     chain, nothing dated back, every seal signed with this gateway's key. What counts as its key:
     the one of the settings, those whose certificates lie in signing-certificates in the data
     folder, and --certificate. That the end was not cut off shows by the newest seal, which is in
-    seal-head.json in the data folder and in the service's log (--head). On a gateway that is
+    seal-head.json in the data folder and in the service's log (--head). A time stamp that a seal
+    has must be of that seal, by an authority that the trust folder knows. On a gateway that is
     running, what changes between the two readings may show up: run it again.
     """
     named_certificates, kept_elsewhere = believed(certificates), _heads(heads)
@@ -76,7 +78,11 @@ async def verify_events(
             replay.compare_packages(events, await session.database.read(_accepted_in(events)))
             after_event = events[-1].seq
         known = named_certificates | await asyncio.to_thread(_our_own, state.settings)
-        check = LogCheck(known, [*kept_elsewhere, *_own_head(state.settings)])
+        check = LogCheck(
+            known,
+            [*kept_elsewhere, *_own_head(state.settings)],
+            await asyncio.to_thread(folder_judge, state.settings.effective_trust_dir),
+        )
         check.head_signatures()
         store = SealStore(session.database)
         await check.seals_of(store)
@@ -145,6 +151,16 @@ def _told(replay: Replay, deliveries: int, check: LogCheck) -> dict[str, Any]:
             {"seal": one.number, "what": one.what, "found": one.found} for one in check.faults
         ],
         "signers": check.signers,
+        "stamps": {
+            name: {
+                "count": one.count,
+                "trusted": one.trusted,
+                "newestSeal": one.newest,
+                "at": when(one.at) if one.at else None,
+            }
+            for name, one in check.stamps.items()
+        },
+        "sealsWithoutStamp": check.unstamped,
         "heads": [f"{head.number}:{head.digest}" for head in check.heads],
     }
 
@@ -158,6 +174,7 @@ def _print(replay: Replay, deliveries: int, check: LogCheck) -> None:
     for who, count in check.signers.items():
         whose = "ours" if who in check.known else "NOT OURS"
         show(f"{count} seals signed by SHA-256 {who} ({whose})")
+    _print_stamps(check)
     if check.seals and not check.heads:
         show("NOT PROVEN  that the end of the log was not cut off: there is no seal-head.json here")
     show(
@@ -165,6 +182,21 @@ def _print(replay: Replay, deliveries: int, check: LogCheck) -> None:
         f"{len(replay.discrepancies)} discrepancies. "
         f"{check.seals} seals checked, {len(check.faults)} faults."
     )
+
+
+def _print_stamps(check: LogCheck) -> None:
+    for name, one in check.stamps.items():
+        show(
+            f"{one.count} seals stamped by {name}; "
+            f"seal {one.newest} and all before it existed at {when(one.at) if one.at else '?'}"
+        )
+        if one.trusted is None:
+            show(
+                "NOT PROVEN  that this authority may be believed: lienthong trust import FILE "
+                f"--profile {PLACE}"
+            )
+    if check.unstamped:
+        show(f"{check.unstamped} seals have no time stamp")
 
 
 Reads = Callable[[Transaction], Awaitable[list[T]]]

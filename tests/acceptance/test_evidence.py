@@ -13,6 +13,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from tests.acceptance.ministry import AGENCIES, NGHE_AN, QUANG_NAM, SENDER, Mini
 from tests.support import packages
 from tests.support.packages import new_id
 from tests.support.pki import pki
+from tests.support.pki_server import Answer, PkiServer
 from tests.support.servers import wait_until
 from tests.support.servers.processes import clean_environment
 from tests.support.servers.warm import run_program
@@ -346,6 +348,52 @@ def test_what_happened_last_is_sealed_before_the_end(
     assert events == sealed == told["events"] and receipts == 1
     assert head is not None and told["heads"] == [f"{head.number}:{head.digest}"]
     assert head.number == told["seals"]
+
+
+def test_another_vouches_for_the_time(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Seals with an authority's time stamps: in the evidence, proven with its certificate alone."""
+    root = tmp_path / "root.pem"
+    root.write_bytes(pki().root.credential.pem)
+    with (
+        PkiServer(pki().government, pki().tsa) as authority,
+        open_site("embedded", tmp_path / "site", request) as site,
+    ):
+
+        def stamp(body: bytes) -> Answer:
+            authority.now = datetime.now(UTC)
+            return good(body)
+
+        good = authority.answers["/tsa"]
+        authority.answers["/tsa"] = stamp
+        site.connect(**AGENCIES)
+        gateway = site.gateway(seal_seconds=0.2, timestamp_url=authority.url("/tsa")).start()
+        document_id = conversation(Ministry(site, gateway))
+        store = site.data / "lienthong.db"
+
+        def stamped() -> bool:
+            """Whether every event is sealed, and every seal stamped."""
+            tables = "FROM events LEFT JOIN sealed_events USING (seq) LEFT JOIN event_seals"
+            with closing(sqlite3.connect(store)) as database:
+                ((events, stamps),) = database.execute(
+                    f"SELECT count(*), count(stamp) {tables} ON number = seal"
+                )
+            return bool(events == stamps > 0)
+
+        wait_until(stamped, 20, "the stamps of all seals")
+        file = tmp_path / "evidence.zip"
+        site.command("evidence", document_id, "-o", str(file))
+        shown = site.command("verify-events")
+        assert "seals stamped by" in shown and "NOT PROVEN" in shown, shown
+    own = json.loads(verify(file, "--json").stdout)["certificates"]
+    ours = [f"--certificate={one}" for one in own]
+    done = verify(file, *ours)
+    assert done.returncode == UNPROVEN and "--tsa-certificate" in done.stdout, done
+    done = verify(file, *ours, "--tsa-certificate", str(root))
+    assert done.returncode == 0 and "existed at" in done.stdout, done
+    assert "TSA of tests" in done.stdout and "Everything fits together." in done.stdout
+    root.write_bytes(pki().stranger.credential.pem)
+    done = verify(file, *ours, "--tsa-certificate", str(root))
+    assert done.returncode == 1 and "who is not trusted" in done.stdout, done
 
 
 def test_what_is_no_evidence_is_said_so(tmp_path: Path) -> None:

@@ -156,6 +156,24 @@ async def test_many_seals_and_receipts_are_read_at_once(
     assert await store.seals_numbered([]) == [] and await store.receipts([]) == {}
 
 
+async def test_a_seal_is_stamped_once(
+    database: SqlDatabase, sealer: Sealer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seals without a stamp, the oldest first and not too far back; the first stamp stays."""
+    store = SealStore(database)
+    for round_ in range(4):
+        await log(database, 1, round_)
+        await sealer.seal(later(60 + round_), everything=True)
+    assert [seal.number for seal in await store.unstamped(3)] == [1, 2, 3]
+    assert await store.keep_stamp(2, b"\x00first")
+    assert not await store.keep_stamp(2, b"second") and not await store.keep_stamp(99, b"none")
+    assert [seal.stamp for seal in await store.seals(0, 3)] == [None, b"\x00first", None]
+    assert [seal.number for seal in await store.unstamped(9)] == [1, 3, 4]
+    monkeypatch.setattr(seal_store, "STAMP_WINDOW", 3)
+    assert [seal.number for seal in await store.unstamped(9)] == [3, 4]
+    assert await faults(database) == []
+
+
 async def change_package(database: SqlDatabase, package_id: str, **to: object) -> None:
     """What somebody with access to the database does past the gateway."""
 

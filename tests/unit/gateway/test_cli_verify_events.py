@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -28,6 +29,8 @@ from routing.ports import Transaction
 from routing.records import Event
 from routing.seals import NOTHING_BEFORE, SEAL_KIND, event_text, leaf_of, root_of, seal_over
 from tests.support.builders import NOW, later
+from tests.support.pdf_signing import time_stamper
+from tests.support.pki import pki
 from tests.unit.gateway.cli_runner import Lienthong
 from tests.unit.gateway.test_cli_deliveries import plant
 
@@ -284,6 +287,30 @@ async def test_of_several_processes_the_newest_seal_stays(tmp_path: Path) -> Non
     kept = read_head(path)
     assert kept is not None and (kept.number, kept.digest) == (2, second.digest)
     assert named_head(f"2:{second.digest.upper()}").digest == second.digest
+
+
+def test_time_stamps_of_seals(sealed: Lienthong, tmp_path: Path) -> None:
+    """Without one: told. With one: its time, and whose; of an unknown authority: a fault."""
+    assert "1 seals have no time stamp" in sealed("verify-events").stdout
+
+    async def stamp(database: SqlDatabase) -> None:
+        store = SealStore(database)
+        (seal,) = await store.seals(0, 1)
+        digest = hashlib.sha256(seal.signed.encode()).digest()
+        token = await time_stamper(pki().tsa, later(62)).async_timestamp(digest, "sha256")
+        assert await store.keep_stamp(1, token.dump())
+
+    sealed.database(stamp)
+    shown = sealed("verify-events").stdout
+    assert "NOT PROVEN  that this authority may be believed" in shown
+    for credential, expected in ((pki().stranger.credential, 1), (pki().root.credential, 0)):
+        file = tmp_path / "anchor.pem"
+        file.write_bytes(credential.pem)
+        sealed("trust", "import", file, "--profile", "time-stamping")
+        assert faults(sealed, code=expected) == ["stamp"] * expected
+    shown = sealed("verify-events").stdout
+    assert f"existed at {later(62).isoformat(timespec='seconds')}" in shown
+    assert "TSA of tests" in shown and "NOT PROVEN" not in shown
 
 
 @pytest.mark.parametrize(
