@@ -200,16 +200,16 @@ def test_explain_tells_the_legal_time_and_every_limit(tmp_path: Path) -> None:
     file.write_text(FILE, "utf-8")
     arguments = ("explain", "2026-04-24 17:30", "--due-date", "2026-05-03", "--json")
     national = json.loads(run(*arguments).stdout)
-    assert national["legalTime"] == "2026-04-28T07:30:00+07:00"
-    assert {limit["kind"]: limit["dueAt"][:16] for limit in national["limits"]} == {
-        "receipt": "2026-04-28T17:00",
-        "handling": "2026-04-28T09:30",
-        "assign": "2026-04-29T11:30",
-        "reply": "2026-04-29T17:00",
-        "recall": "2026-04-29T08:00",
+    assert national["legalTime"] == "2026-04-28T00:30:00Z"
+    assert {limit["kind"]: limit["dueAt"] for limit in national["limits"]} == {
+        "receipt": "2026-04-28T10:00:00Z",
+        "handling": "2026-04-28T02:30:00Z",
+        "assign": "2026-04-29T04:30:00Z",
+        "reply": "2026-04-29T10:00:00Z",
+        "recall": "2026-04-29T01:00:00Z",
     }
     other = json.loads(run(*arguments, "--profile", "kon-tum", file=file).stdout)
-    assert other["legalTime"] == "2026-04-25T07:30:00+07:00"
+    assert other["legalTime"] == "2026-04-25T00:30:00Z"
     words = run("explain", "2026-04-30T09:00+07:00").stdout
     assert "Ngày Chiến thắng" in words
     assert "mon 2026-05-04 07:30" in words
