@@ -292,6 +292,8 @@ def test_a_command_that_is_stopped_ends_like_a_shell_says(shell: Shell) -> None:
             env=shell.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # As from a terminal: whoever runs these tests in the background ignores Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         silent.settimeout(PATIENCE)
         asked, _ = silent.accept()
