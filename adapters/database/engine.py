@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
 #: The first SQLite in which two writers cannot corrupt a WAL database by resetting the log.
 WAL_SAFE = (3, 51, 3)
@@ -26,6 +26,9 @@ BEGIN = "BEGIN IMMEDIATE"
 BEGIN_READING = "BEGIN"
 #: Connections of one process to PostgreSQL. They are kept: opening one costs more than a document.
 CONNECTIONS = 20
+#: Seconds that the driver waits for a statement, and milliseconds that the server does for a lock.
+COMMAND_TIMEOUT = 60.0
+LOCK_TIMEOUT_MS = 20_000
 
 
 class DatabaseProblem(Exception):
@@ -75,21 +78,33 @@ def postgresql_engine(url: URL) -> AsyncEngine:
         pool_size=CONNECTIONS,
         max_overflow=5,
         pool_timeout=10,
-        connect_args={
-            "timeout": 10,
-            "command_timeout": 60,
-            "server_settings": {
-                "application_name": "lienthong",
-                "idle_in_transaction_session_timeout": "30000",
-                "lock_timeout": "20000",
-                # Nobody waits for an answer any more (`store.ANSWER_WITHIN`); a search that would
-                # take minutes must not keep a connection, and the server, busy meanwhile.
-                "statement_timeout": "25000",
-                "synchronous_commit": "on",
-                "jit": "off",
-            },
-        },
+        connect_args=_connect_args(COMMAND_TIMEOUT),
     )
+
+
+def migration_engine(url: URL) -> AsyncEngine:
+    """An engine for changing the schema: the driver waits for as long as a statement takes.
+
+    Its connections are closed when they are given back.
+    """
+    return create_async_engine(url, poolclass=NullPool, connect_args=_connect_args(None))
+
+
+def _connect_args(command_timeout: float | None) -> dict[str, Any]:
+    return {
+        "timeout": 10,
+        "command_timeout": command_timeout,
+        "server_settings": {
+            "application_name": "lienthong",
+            "idle_in_transaction_session_timeout": "30000",
+            "lock_timeout": str(LOCK_TIMEOUT_MS),
+            # Nobody waits for an answer any more (`store.ANSWER_WITHIN`); a search that would
+            # take minutes must not keep a connection, and the server, busy meanwhile.
+            "statement_timeout": "25000",
+            "synchronous_commit": "on",
+            "jit": "off",
+        },
+    }
 
 
 def sqlite_engine(url: URL) -> Engine:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from adapters.database.engine import DatabaseProblem
 
 #: Any number that no other program uses for its advisory lock in the same database.
-_LOCK = 731_102_2016
+LOCK = 731_102_2016
 
 
 class SchemaState(StrEnum):
@@ -57,7 +57,7 @@ def look(connection: Connection) -> SchemaState:
 def upgrade(connection: Connection) -> SchemaState:
     """Upgrade to the newest schema; what it was before. Raises `DatabaseProblem` if newer."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
     before = look(connection)
     if before is SchemaState.NEWER:
         raise DatabaseProblem(

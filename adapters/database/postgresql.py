@@ -21,7 +21,7 @@ from sqlalchemy.engine import CursorResult, Dialect
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from adapters.database.engine import CONNECTIONS
+from adapters.database.engine import CONNECTIONS, migration_engine
 from adapters.database.migrate import SchemaState, look, upgrade
 from adapters.database.prepared import Prepared
 from adapters.database.store import SqlDatabase, Work
@@ -178,10 +178,15 @@ class PostgresqlDatabase(SqlDatabase):
 
     async def migrate(self) -> SchemaState:
         """See the base."""
-        async with self._engine.begin() as connection:
-            # A large table is changed for as long as it takes.
-            await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            return await connection.run_sync(upgrade)
+        engine = migration_engine(self._engine.url)
+        try:
+            async with engine.begin() as connection:
+                # A large table is changed for as long as it takes, and who comes second waits.
+                await connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                await connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                return await connection.run_sync(upgrade)
+        finally:
+            await engine.dispose()
 
     async def schema_state(self) -> SchemaState:
         """See the base."""

@@ -21,11 +21,12 @@ from adapters.database import (
     SchemaState,
     SqlDatabase,
     SqliteDatabase,
+    engine,
     is_sqlite,
     open_database,
 )
-from adapters.database.engine import WAL_SAFE, parse_url, sqlite_pragmas
-from adapters.database.migrate import alembic_config
+from adapters.database.engine import WAL_SAFE, migration_engine, parse_url, sqlite_pragmas
+from adapters.database.migrate import LOCK, alembic_config
 from adapters.database.tables import metadata
 from adapters.database.transaction import SqlTransaction
 from routing.ports import Transaction
@@ -178,6 +179,24 @@ async def test_processes_migrate_at_once(empty_url: str) -> None:
     ended = await asyncio.gather(*(process.communicate() for process in started))
     assert [process.returncode for process in started] == [0, 0, 0], ended
     assert sorted(out.decode().strip() for out, _ in ended) == ["current", "current", "empty"]
+
+
+async def test_a_migration_takes_as_long_as_it_takes(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the driver's limit nor the server's for locks ends it while another one migrates."""
+    monkeypatch.setattr(engine, "COMMAND_TIMEOUT", 0.3)
+    monkeypatch.setattr(engine, "LOCK_TIMEOUT_MS", 300)
+    other = migration_engine(parse_url(postgres_url))
+    database = await open_database(postgres_url, allow_unsafe=True)
+    async with other.begin() as connection:
+        await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+        waits = asyncio.create_task(database.migrate())
+        await connection.exec_driver_sql("SELECT pg_sleep(1.0)")
+        assert not waits.done()
+    assert await waits is SchemaState.EMPTY
+    await database.close()
+    await other.dispose()
 
 
 # --- settings -------------------------------------------------------------------------------------
