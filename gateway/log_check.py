@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from adapters.database import SealStore
 from adapters.timestamps import NoStamp, judge_of
@@ -19,10 +19,14 @@ from envelopes.signature_facts import SignatureOutcome
 from gateway.own_certificates import fingerprint
 from gateway.seal_head import Head, digest_of
 from gateway.stamp_check import check_stamp
-from routing.seals import LARGEST, SEAL_KIND, Seal, SealFault, compare, misdated
+from routing.seals import SEAL_KIND, Seal, SealFault, compare, misdated
 
 #: Seals that are read at once.
 PAGE = 100
+#: Clocks may differ by this much; what is dated later was not written when it says.
+AHEAD = timedelta(minutes=1)
+#: Ranges of numbers that a fault names.
+NAMED = 50
 
 
 @dataclass(slots=True)
@@ -74,13 +78,21 @@ class LogCheck:
                 found = f"the log ends with seal {last}; {head.place} knows this one"
                 self._fault(head.number, "head", found)
 
-    async def unsealed(self, store: SealStore, before: datetime) -> None:
-        """Events that should have been sealed: written before `before`."""
-        late = await store.unsealed(before, LARGEST, everywhere=True)
+    async def unsealed(self, store: SealStore, before: datetime, now: datetime) -> None:
+        """Events that should have been sealed (written before `before`), or that are yet to come.
+
+        Covered is only what a seal of the chain covers: a row beside it proves nothing.
+        """
+        for number in await store.unreal():
+            self._fault(number, "chain", "no seal has this number: somebody wrote it by hand")
+        late = await store.uncovered(before)
         if late:
-            numbers = f"{late[0].seq} to {late[-1].seq}"
-            found = f"{len(late)} events, {numbers}, are old and not sealed (is the gateway down?)"
-            self._fault(0, "unsealed", found)
+            found = f"{len(late)} events, {_numbers(late)}, are old and not sealed"
+            self._fault(0, "unsealed", f"{found} (is the gateway down?)")
+        ahead = await store.dated_after(now + AHEAD)
+        if ahead:
+            found = f"{len(ahead)} events, {_numbers(ahead)}, are of a time that is yet to come"
+            self._fault(0, "time", found)
 
     def head_signatures(self) -> None:
         """That the heads are what our key signed; a bare digest is believed as it was named."""
@@ -126,3 +138,16 @@ class LogCheck:
 
     def _fault(self, number: int, what: str, found: str) -> None:
         self.faults.append(SealFault(number, what, found))
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    """Numbers in rising order, as ranges: ``3, 7 to 9``."""
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1] = ranges[-1][0], number
+        else:
+            ranges.append((number, number))
+    told = [f"{first} to {last}" if last > first else f"{first}" for first, last in ranges[:NAMED]]
+    more = len(ranges) - NAMED
+    return ", ".join(told) + (f" and {more} more ranges" if more > 0 else "")

@@ -73,6 +73,49 @@ class SealStore:
 
         return await self._database.read(read)
 
+    async def uncovered(self, committed_before: datetime) -> list[int]:
+        """Numbers of the events that no real seal covers, whatever stands beside them.
+
+        What is sealed next is chosen by `unsealed`; this one believes nobody who writes a seal that
+        is never looked at (numbers start with 1), and knows no number that is too low.
+        """
+
+        async def read(tx: Transaction) -> list[int]:
+            real = (
+                select(sealed_events.c.seq)
+                .join(event_seals, event_seals.c.number == sealed_events.c.seal)
+                .where(event_seals.c.number >= 1)
+                .subquery()
+            )
+            wanted = (
+                select(events.c.seq)
+                .outerjoin(real, real.c.seq == events.c.seq)
+                .where(real.c.seq.is_(None), events.c.at < committed_before)
+                .order_by(events.c.seq)
+            )
+            return list((await sql_of(tx).execute(wanted)).scalars())
+
+        return await self._database.read(read)
+
+    async def dated_after(self, moment: datetime) -> list[int]:
+        """Numbers of the events whose time lies behind this one."""
+
+        async def read(tx: Transaction) -> list[int]:
+            wanted = select(events.c.seq).where(events.c.at > moment).order_by(events.c.seq)
+            return list((await sql_of(tx).execute(wanted)).scalars())
+
+        return await self._database.read(read)
+
+    async def unreal(self) -> list[int]:
+        """Numbers of rows that are no seals, for none begins below 1."""
+
+        async def read(tx: Transaction) -> list[int]:
+            number = event_seals.c.number
+            wanted = select(number).where(number < 1).order_by(number)
+            return list((await sql_of(tx).execute(wanted)).scalars())
+
+        return await self._database.read(read)
+
     async def add(self, seal: Seal, covered: Sequence[Event]) -> bool:
         """Keep a signed seal; False when another process was quicker."""
 

@@ -59,12 +59,12 @@ async def verify_events(
 ) -> None:
     """Replay the event log; compare it with deliveries and packages. Exit code 1: they disagree.
 
-    The seals over the log are checked as well: nothing altered, nothing missing, no gap in the
-    chain, nothing dated back, every seal signed with this gateway's key. What counts as its key:
-    the one of the settings, those whose certificates lie in signing-certificates in the data
-    folder, and --certificate. That the end was not cut off shows by the newest seal, which is in
-    seal-head.json in the data folder and in the service's log (--head). A time stamp that a seal
-    has must be of that seal, by an authority that the trust folder knows. On a gateway that is
+    The seals over the log are checked as well: nothing altered or missing, no gap in the
+    chain, nothing dated back or ahead, every seal signed with this gateway's key. What counts as
+    its key: the one of the settings, those whose certificates lie in signing-certificates in the
+    data folder, and --certificate. That the end was not cut off shows by the newest seal, which is
+    in seal-head.json in the data folder and in the service's log (--head). A time stamp that a
+    seal has must be of that seal, by an authority that the trust folder knows. On a gateway that is
     running, what changes between the two readings may show up: run it again.
     """
     named_certificates, kept_elsewhere = believed(certificates), _heads(heads)
@@ -86,7 +86,8 @@ async def verify_events(
         check.head_signatures()
         store = SealStore(session.database)
         await check.seals_of(store)
-        await check.unsealed(store, clock.now() - OVERDUE - _rounds(state.settings))
+        now = clock.now()
+        await check.unsealed(store, now - OVERDUE - _rounds(state.settings), now)
         after = ""
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, update
 
 from adapters.database import SealStore, SqlDatabase, seal_store
+from adapters.database.evidence_tables import event_seals, sealed_events
 from adapters.database.tables import events, packages
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
@@ -97,6 +98,27 @@ async def test_a_number_that_appears_late_is_sealed_all_the_same(
     await database.write(appear)
     assert await sealer.seal(later(61)) == 1
     assert await faults(database) == []
+
+
+async def test_what_no_real_seal_covers(database: SqlDatabase, sealer: Sealer) -> None:
+    """A row beside the chain covers nothing; nor does a number below 1, or a time ahead, hide."""
+    store = SealStore(database)
+    await log(database, 2)
+    await sealer.seal(later(60))
+    await log(database, 2, 70)
+    await log(database, 1, 900)
+    (seal,) = await store.seals(0, 1)
+
+    async def forge(tx: Transaction) -> None:
+        sql = sql_of(tx)
+        await sql.execute(event_seals.insert().values(asdict(seal) | {"number": 0}))
+        await sql.execute(sealed_events.insert().values(seq=3, seal=0, position=0))
+        await sql.execute(update(events).where(events.c.seq == 4).values(seq=-4))
+
+    assert await store.unreal() == []
+    await database.write(forge)
+    assert await store.uncovered(later(80)) == [-4, 3]
+    assert await store.dated_after(later(80)) == [5] and await store.unreal() == [0]
 
 
 @pytest.mark.parametrize("what", ["altered", "missing"])

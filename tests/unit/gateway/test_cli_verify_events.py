@@ -6,13 +6,13 @@ import asyncio
 import hashlib
 import json
 import shutil
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import Executable, Table, delete, select, update
+from sqlalchemy import Executable, Table, delete, func, insert, select, update
 
 from adapters.database import SealStore, SqlDatabase
 from adapters.database.evidence_tables import event_seals, sealed_events
@@ -20,6 +20,7 @@ from adapters.database.tables import deliveries, events, packages
 from adapters.database.transaction import sql_of
 from adapters.signing import Signer
 from envelopes.json_signature import verify
+from gateway import clock
 from gateway.own_certificates import FOLDER, fingerprint
 from gateway.seal_head import NAME, keep_head, named_head, read_head
 from gateway.sealing import Sealer
@@ -274,6 +275,39 @@ def test_an_event_that_was_slipped_in(longer: Lienthong) -> None:
         await own_sealer(longer, database).seal(later(180))
 
     longer.database(seal)
+    assert faults(longer) == ["time"]
+
+
+def test_an_event_under_a_seal_that_nobody_reads(longer: Lienthong) -> None:
+    """A row number 0 among the seals covers nothing, and is itself a fault; sealing goes on."""
+
+    async def forge(database: SqlDatabase) -> None:
+        await append(database, later(-30 * 86400))
+        (seal,) = await SealStore(database).seals(0, 1)
+        newest = select(func.max(events.c.seq)).scalar_subquery()
+        await run(
+            database,
+            insert(event_seals).values(asdict(seal) | {"number": 0}),
+            insert(sealed_events).values(seq=newest, seal=0, position=0),
+        )
+
+    longer.database(forge)
+    (row, event) = longer.json("verify-events", code=1)["sealFaults"]
+    assert (row["seal"], row["what"], event["what"]) == (0, "chain", "unsealed")
+    last = longer.json("verify-events", code=1)["events"]
+    assert event["found"].startswith(f"1 events, {last}, ")
+
+    async def go_on(database: SqlDatabase) -> None:
+        await append(database, later(150))
+        assert await own_sealer(longer, database).seal(later(180)) == 1
+
+    longer.database(go_on)
+    assert faults(longer) == ["chain", "unsealed"]
+
+
+def test_an_event_of_a_time_that_is_yet_to_come(longer: Lienthong) -> None:
+    """It would never be sealed and could be changed at will."""
+    longer.database(lambda database: append(database, clock.now() + timedelta(days=3650)))
     assert faults(longer) == ["time"]
 
 
