@@ -170,7 +170,7 @@ class Accept:
             first = None if looked else await tx.find_package(package.sender, package.digest)
             if first is not None:
                 more = deliveries if submission.only_for else []
-                return await repeat(tx, first, more, routes, submission.actor, now)
+                return await repeat(tx, first, more, routes, submission.actor, now, submission.wait)
             refusal = None if made else await self._other_content(tx, known, package)
             if refusal is not None:
                 return refusal

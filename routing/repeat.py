@@ -9,7 +9,15 @@ from envelopes.model import VIETNAM_TIME, BusinessDocType, StatusCode
 from routing.change_step import is_content
 from routing.gateway_reports import accepted_events
 from routing.ports import Transaction
-from routing.records import DOCUMENT, Change, Delivery, PackageRecord, change
+from routing.records import (
+    CHECKS_WAITED_FOR,
+    DOCUMENT,
+    Change,
+    Delivery,
+    PackageRecord,
+    Reason,
+    change,
+)
 from routing.route_table import RouteKind, RouteTable
 from routing.states import Happening, TransportState
 from routing.submission import Accepted
@@ -22,17 +30,20 @@ async def repeat(
     routes: RouteTable,
     actor: str,
     now: datetime,
+    wait: Reason | None,
 ) -> Accepted:
     """The first result again; copies that had no way get another chance when there is one.
 
     A partner that names each time another recipient beside the same bytes gets the copies that
-    are new: `drafts`. Those without a way show that in their state.
+    are new: `drafts`. Those without a way show that in their state. While a check of ours is
+    outstanding, for the repetition (`wait`) or for a copy, what came back stays where it is.
     """
     today = now.astimezone(VIETNAM_TIME).date()
     deliveries = await tx.deliveries_of_package(first.id, lock=True)
     taken = {row.recipient for row in deliveries}
     changes = []
-    for position in await _returned(tx, first, deliveries):
+    waits = wait is not None or any(_awaits_a_check(row) for row in deliveries)
+    for position in [] if waits else await _returned(tx, first, deliveries):
         row = deliveries[position]
         route = routes.route(row.recipient_organ_id, today)
         other = route.organ_key != row.recipient and route.organ_key in taken
@@ -67,6 +78,10 @@ async def repeat(
         await tx.append([replace(event, at=now) for event in told])
         deliveries += further
     return Accepted(first, tuple(deliveries), first.findings, repeated=True)
+
+
+def _awaits_a_check(row: Delivery) -> bool:
+    return row.state is TransportState.HELD and row.reason in CHECKS_WAITED_FOR
 
 
 async def _returned(

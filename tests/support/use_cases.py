@@ -26,7 +26,7 @@ from routing.offer import offer
 from routing.on_time import OnTime
 from routing.ports import BrokerHealth, Doorbell, DoorbellHandler, PublishOutcome, Transaction
 from routing.pull import Fetched, confirm, fetch
-from routing.records import Delivery, Event, PackageRecord
+from routing.records import Delivery, Event, PackageRecord, Reason
 from routing.recover import Recovered, recover_all
 from routing.relay import RelayReport, relay_once
 from routing.route_table import Connection
@@ -168,13 +168,16 @@ class Gateway:
         *,
         correlation_id: str = "trace",
         only_for: tuple[str, ...] = (),
+        wait: Reason | None = None,
     ) -> Accepted | Refused:
-        """Hand a package in through the connection of the agency `by`."""
+        """Hand a package in through the connection of the agency `by`; `wait` as it is judged."""
         content = what if isinstance(what, bytes) else wire(what)
         read: ReadResult = read_package([content])
         spool = self.spool(content)
         try:
-            submission = Submission(read, spool, self.world.of(by), correlation_id, only_for)
+            submission = Submission(
+                read, spool, self.world.of(by), correlation_id, only_for, wait=wait
+            )
             return await self.accept.submit(submission, self.routes, self.clock())
         finally:
             spool.discard()
