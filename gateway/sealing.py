@@ -18,7 +18,15 @@ from gateway.seal_head import Head, NoHead, keep_head, read_head
 from routing.accepted_facts import accepted_facts, differences, receipt_of, tells_all
 from routing.ports import DatabaseUnavailable
 from routing.records import Delivery, Event, PackageRecord
-from routing.seals import LARGEST, RECEIPT_KIND, SEAL_KIND, Seal, canonical, seal_over
+from routing.seals import (
+    LARGEST,
+    RECEIPT_KIND,
+    SEAL_KIND,
+    Seal,
+    canonical,
+    dated_back,
+    seal_over,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +71,14 @@ class Sealer:
         newest: Seal | None = None
         accepted: list[Event] = []
         while events := await self._store.unsealed(before, LARGEST, everywhere=everything):
-            seal = seal_over(events, await self._store.last(), now)
+            last = await self._store.last()
+            seal = seal_over(events, last, now)
             signed = await self._signer.sign_json(seal.text, SEAL_KIND)
             seal = replace(seal, signed=signed.decode("ascii"))
             if await self._store.add(seal, events):
                 sealed += len(events)
                 newest = seal
-                accepted += [event for event in events if tells_all(event)]
+                accepted += _believed(last, events)
             if len(events) < LARGEST and not everything:
                 break
         await self._keep_head(newest)
@@ -139,7 +148,8 @@ class Sealer:
     async def receipt(self, package: PackageRecord, rows: list[Delivery], now: datetime) -> str:
         """The signed receipt of an accepted package; the same text whenever it is asked for.
 
-        It says what the log says. Raises `NotAsLogged` where the tables say something else.
+        It says what the log says. Raises `NotAsLogged` where the tables say something else, and
+        where the log tells of the acceptance in a time that was over.
         """
         known = await self._store.receipt(package.id)
         if known is not None:
@@ -149,9 +159,45 @@ class Sealer:
         if event is None or wrong:
             log.error("receipt.refused", package=package.id, differs=wrong)
             raise NotAsLogged(f"package {package.id}: the event log differs on {', '.join(wrong)}")
+        if await self._dated_back(event):
+            log.error(
+                "receipt.misdated", package=package.id, seq=event.seq, at=event.at.isoformat()
+            )
+            raise NotAsLogged(f"package {package.id}: its acceptance was dated back")
         if not tells_all(event):
             # Accepted by an earlier version, and what its event tells is as the tables have it.
             event = replace(event, data=accepted_facts(package, rows))
         text = canonical(receipt_of(event, self._organ_id))
         signed = await self._signer.sign_json(text, RECEIPT_KIND)
         return await self._store.keep_receipt(package.id, signed.decode("ascii"), now)
+
+    async def _dated_back(self, event: Event) -> bool:
+        """Whether the log was further than this event tells when the event came into it."""
+        number = (await self._store.seals_of([event.seq])).get(event.seq)
+        if number is None:
+            return bool(dated_back(await self._store.last(), [event]))
+        seals = {one.number: one for one in await self._store.seals_numbered([number - 1, number])}
+        if number < 1 or number not in seals:
+            return True
+        covered = await self._store.covered(number)
+        found = dated_back(seals.get(number - 1), covered)
+        return event.seq in {one.seq for one, _ in found}
+
+
+def _believed(last: Seal | None, events: Sequence[Event]) -> list[Event]:
+    """The acceptances among events sealed behind `last`, but for those that were dated back.
+
+    Whoever writes an acceptance into last month gets no receipt of last month by it.
+    """
+    wrong = {event.seq for event, _ in dated_back(last, events)}
+    accepted = [event for event in events if tells_all(event)]
+    for event in accepted:
+        if event.seq in wrong:
+            log.error(
+                "receipt.misdated",
+                package=event.package_id,
+                seq=event.seq,
+                at=event.at.isoformat(),
+                consequence="no receipt is made: lienthong verify-events",
+            )
+    return [event for event in accepted if event.seq not in wrong]

@@ -183,11 +183,22 @@ def misdated(seal: Seal, before: Seal | None, events: Sequence[Event]) -> list[S
 
     Nobody can write into the past: what is sealed now was not there when the seal before was made.
     """
-    faults = []
+    return [
+        SealFault(
+            seal.number,
+            "time",
+            f"event {event.seq} of {event.at.isoformat()} came after {newest.isoformat()}",
+        )
+        for event, newest in dated_back(before, events)
+    ]
+
+
+def dated_back(before: Seal | None, events: Sequence[Event]) -> list[tuple[Event, datetime]]:
+    """Those of the events behind this seal that are misdated, and what was there before each."""
+    found = []
     newest = before.sealed_at if before else None
     for event in events:
         if newest is not None and event.at < newest - LATE:
-            found = f"event {event.seq} of {event.at.isoformat()} came after {newest.isoformat()}"
-            faults.append(SealFault(seal.number, "time", found))
+            found.append((event, newest))
         newest = max(newest, event.at) if newest else event.at
-    return faults
+    return found

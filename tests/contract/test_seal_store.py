@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, update
+from structlog.testing import capture_logs
 
 from adapters.database import SealStore, SqlDatabase, seal_store
 from adapters.database.evidence_tables import event_seals, sealed_events
@@ -20,10 +21,22 @@ from gateway import sealing
 from gateway.sealing import NotAsLogged, Sealer
 from gateway.settings import Settings
 from gateway.signing_key import open_signer
+from routing.gateway_reports import accepted_events
 from routing.ports import Transaction
 from routing.records import Event
 from routing.seals import RECEIPT_KIND, SealFault, compare, seal_over
-from tests.support.builders import BETA, GAMMA, NOW, document, keep, later, look, new_id, package
+from tests.support.builders import (
+    BETA,
+    GAMMA,
+    NOW,
+    delivery,
+    document,
+    keep,
+    later,
+    look,
+    new_id,
+    package,
+)
 from tests.support.use_cases import Gateway
 
 
@@ -264,6 +277,42 @@ async def test_a_recipient_that_the_log_knows_cannot_be_left_out(
     signed = await sealer.receipt(accepted.package, [one, other, further], later(1))
     payload = verify(signed.encode()).payload
     assert payload is not None and json.loads(payload)["recipients"] == [BETA, GAMMA]
+
+
+@pytest.mark.parametrize("asked", ["early", "sealed", "under a seal that is none"])
+async def test_nothing_is_signed_that_was_dated_back(
+    gateway: Gateway, signer: Signer, asked: str
+) -> None:
+    """A package and its acceptance, written into last month by hand: no receipt of last month."""
+    sealer, store = Sealer(gateway.database, signer, "LIENTHONG"), SealStore(gateway.database)
+    real = (await gateway.accepted(document(BETA))).package
+    assert await sealer.seal(later(60)) > 0
+    forged = replace(real, id=new_id(), received_at=later(-30 * 86400), digest="ab" * 32)
+    rows = [delivery(forged, BETA)]
+    acceptance = accepted_events(forged, rows, "connection:alpha")
+
+    async def forge(tx: Transaction) -> None:
+        await tx.insert_package(forged)
+        await tx.append(acceptance)
+        if asked == "under a seal that is none":
+            sql = sql_of(tx)
+            (seal,) = (await sql.execute(event_seals.select())).mappings()
+            seq = (await tx.events_of_package(forged.id))[0].seq
+            await sql.execute(event_seals.insert().values({**seal, "number": 0}))
+            await sql.execute(sealed_events.insert().values(seq=seq, seal=0, position=0))
+
+    await gateway.database.write(forge)
+    honest = (await gateway.accepted(document(GAMMA, number=2))).package
+    if asked == "sealed":
+        with capture_logs() as logged:
+            assert await sealer.seal(later(120)) > 0
+        refused = [one for one in logged if one["event"] == "receipt.misdated"]
+        assert [one["package"] for one in refused] == [forged.id]
+        assert await store.receipt(honest.id) is not None
+    with pytest.raises(NotAsLogged, match="dated back"):
+        await sealer.receipt(forged, rows, later(121))
+    assert await store.receipt(forged.id) is None
+    assert await store.receipt(real.id) is not None
 
 
 async def test_a_slow_token_holds_no_seal_up(
