@@ -34,6 +34,8 @@ ENDINGS = (".edxml", ".xml")
 BLOCK = 256 * 1024
 #: What file systems without hard links say.
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+#: Bytes that a file system allows in a name.
+LONGEST_NAME = 255
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -123,11 +125,16 @@ class PartnerFolder:
     def put_aside(self, path: Path, where: str, key: str, note: str, ending: str) -> Path:
         """Move a taken file to ``accepted`` or ``refused``, with a note beside it.
 
-        The note is there before the file is. `key` keeps files of one name apart.
+        The note is there before the file is. `key` keeps files of one name apart; a long name is
+        shortened, so that there is room for it.
         """
         stem, suffix = os.path.splitext(path.name)
-        target = self.root / where / f"{stem}.{key}{suffix}"
-        _write(target.with_name(f"{target.name}{ending}"), note.encode())
+        added = f".{key}{suffix}"
+        while stem and len(os.fsencode(stem + added + ending)) > LONGEST_NAME:
+            stem = stem[:-1]
+        target = self.root / where / (stem + added)
+        # The note may speak of a file name that is no text.
+        _write(target.with_name(target.name + ending), note.encode(errors="replace"))
         os.rename(path, target)
         sync_folder(target.parent)
         return target
@@ -266,6 +273,11 @@ def blocks_of(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             yield block
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are not UTF-8 become question marks."""
+    return name.encode(errors="replace").decode()
 
 
 def file_name(*parts: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 from pydantic import AfterValidator, Field
 
-from adapters.folder import SUBFOLDERS, Dropped, PartnerFolder, blocks_of, file_name
+from adapters.folder import SUBFOLDERS, Dropped, PartnerFolder, blocks_of, file_name, printable
 from adapters.pause import pause
 from envelopes.findings import Finding, Sentence
 from envelopes.model import VIETNAM_TIME
@@ -178,7 +178,8 @@ class FolderIntake:
         while not stopping.is_set():
             wait = self._options.poll_seconds
             try:
-                await self._round(stopping)
+                if not await self._round(stopping):
+                    wait = max(wait, PAUSE)
             except OSError as error:
                 log.warning("folder.unusable", connection=self._connection.name, error=str(error))
                 wait = PAUSE
@@ -187,22 +188,46 @@ class FolderIntake:
                 wait = PAUSE
             await pause(stopping, wait)
 
-    async def _round(self, stopping: asyncio.Event) -> None:
+    async def _round(self, stopping: asyncio.Event) -> bool:
+        """Look once at everything; whether nothing went wrong with any file."""
         await asyncio.to_thread(self._folder.prepare)
+        well = True
         for path in await asyncio.to_thread(self._folder.taken):
             # Somebody died in the middle, or we could not take it in. Handing the same bytes in
             # again repeats the answer.
-            await self._hand_in(path, await asyncio.to_thread(self._folder.sighting, path))
+            well &= await self._alone(path.name, self._again(path))
         for dropped in self._settled(await asyncio.to_thread(self._folder.dropped)):
             if stopping.is_set():
-                return
-            taken = await asyncio.to_thread(self._folder.take, dropped)
-            if taken is not None:
-                await self._hand_in(taken, dropped)
+                return well
+            well &= await self._alone(dropped.name, self._take_in(dropped))
         if clock.now() - self._forgotten > FORGET_EVERY:
             before = clock.now() - timedelta(days=self._options.keep_days)
             await asyncio.to_thread(self._folder.forget, before)
             self._forgotten = clock.now()
+        return well
+
+    async def _alone(self, name: str, work: Awaitable[None]) -> bool:
+        """Work on one file: what goes wrong with it stops no other; whether it went well."""
+        about = {"connection": self._connection.name, "file": printable(name)}
+        try:
+            await work
+        except Unavailable:
+            raise
+        except OSError as error:
+            log.warning("folder.file-unusable", **about, error=str(error))
+        except Exception:  # a bug that one file shows must not keep the others waiting
+            log.exception("folder.file-bug", **about)
+        else:
+            return True
+        return False
+
+    async def _again(self, path: Path) -> None:
+        await self._hand_in(path, await asyncio.to_thread(self._folder.sighting, path))
+
+    async def _take_in(self, dropped: Dropped) -> None:
+        taken = await asyncio.to_thread(self._folder.take, dropped)
+        if taken is not None:
+            await self._hand_in(taken, dropped)
 
     def _settled(self, dropped: list[Dropped]) -> list[Dropped]:
         """Files that looked the same for long enough."""
@@ -222,9 +247,9 @@ class FolderIntake:
         result = await hand_in(self._services, body, self._connection, clock.new_id())
         if not await asyncio.to_thread(folder.is_unchanged, path, dropped):
             # A program held it open and went on writing: not what it meant to send.
-            log.warning("folder.changed-while-taken", connection=name, file=path.name)
+            log.warning("folder.changed-while-taken", connection=name, file=printable(path.name))
             if not await asyncio.to_thread(folder.give_back, path):
-                log.warning("folder.dropped-again", connection=name, file=path.name)
+                log.warning("folder.dropped-again", connection=name, file=printable(path.name))
             return
         if isinstance(result, NotReceived) and result.fault in _OURS:
             log.warning("folder.not-received", connection=name, fault=result.fault.value)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from adapters.folder import PartnerFolder, file_name
+from adapters.folder import PartnerFolder, file_name, printable
 
 CONTENT = [b"<a", b"b>"]
 
@@ -203,6 +203,37 @@ def test_files_of_one_name_are_kept_apart(folder: PartnerFolder) -> None:
         folder.put_aside(path, "refused", key, "vì sao", ".txt")
     names = sorted(path.name for path in (folder.root / "refused").iterdir())
     assert names == ["a.k1.edxml", "a.k1.edxml.txt", "a.k2.edxml", "a.k2.edxml.txt"]
+
+
+@pytest.mark.parametrize("where", ["accepted", "refused"])
+@pytest.mark.parametrize("bytes_of_name", [236, 237, 255])
+def test_a_long_name_leaves_room_for_key_and_note(
+    folder: PartnerFolder, where: str, bytes_of_name: int
+) -> None:
+    """The longest names that a file system allows: shortened between letters, both files lie."""
+    letters = "ế" * ((bytes_of_name - 7) // 3)
+    name = letters + "a" * (bytes_of_name - 6 - len(letters.encode())) + ".edxml"
+    assert len(name.encode()) == bytes_of_name
+    path = folder.root / ".taking" / name
+    path.write_bytes(b"<a/>")
+    target = folder.put_aside(path, where, "012345678901", "{}", ".json")
+    names = sorted(path.name for path in (folder.root / where).iterdir())
+    assert names == [target.name, f"{target.name}.json"] and target.read_bytes() == b"<a/>"
+    stem, key, ending = target.name.rsplit(".", 2)
+    assert name.startswith(stem) and (key, ending) == ("012345678901", "edxml")
+    # As much of it as there is room for: a letter more would be too much.
+    assert name == f"{stem}.edxml" or len(f"{target.name}.json".encode()) > 255 - 3
+
+
+def test_a_note_may_speak_of_a_name_that_is_no_text(folder: PartnerFolder) -> None:
+    """An old system names files in another encoding: the file keeps its name's bytes."""
+    name = os.fsdecode(b"c\xf4ng-van.edxml")
+    path = folder.root / ".taking" / name
+    path.write_bytes(b"<a/>")
+    target = folder.put_aside(path, "refused", "k1", f"Tệp: {name}", ".txt")
+    assert os.fsencode(target.name) == b"c\xf4ng-van.k1.edxml"
+    note = target.with_name(f"{target.name}.txt").read_text(encoding="utf-8")
+    assert note == "Tệp: c?ng-van.edxml" and printable(name) == "c?ng-van.edxml"
 
 
 @pytest.mark.parametrize(
