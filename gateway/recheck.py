@@ -2,26 +2,29 @@
 
 Only profiles that demand signatures wait (`Judgement.awaits_list`). The list is asked for by
 `gateway.revocation`; when it is there, the signatures are verified as of the moment the package was
-received, and its files are scanned where there is a scanner.
+received, and its files are scanned where there is a scanner. What cannot be told yet is looked at
+again after growing pauses; what waits for a list, as soon as the trust material changes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
 from adapters.database import LeaseStore
+from adapters.trust import TrustFolder
 from envelopes.findings import Finding
 from envelopes.read import read_package
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.outcome import Missing
 from envelopes.rules.runner import MALWARE, Judgement, judge
+from envelopes.signature_facts import Reason, SignatureFacts
 from gateway import clock
 from gateway.inspection import blocks_of, stored_file
 from gateway.services import Services
@@ -35,10 +38,32 @@ log = structlog.get_logger(__name__)
 #: Seconds between two looks, and how long one process has the work for itself.
 PAUSE = 10.0
 LEASE = timedelta(minutes=10)
+#: Seconds until a package is looked at again, at first and at most.
+FIRST_PAUSE = 30.0
+LONGEST_PAUSE = 600.0
+
+#: What of a signature could not be told for a reason that passes: the machine was busy, or ours.
+_OURS = frozenset({Reason.TIME_LIMIT, Reason.MEMORY_LIMIT, Reason.WORKER_DIED})
 
 
 class _StillUnknown(Exception):
-    """There is no fresh list yet, or no scanner."""
+    """Whether the package may go on cannot be told yet; `why` is for the log."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+_NO_LIST = "no-fresh-list"
+
+
+@dataclass(frozen=True, slots=True)
+class _PutOff:
+    """When a package is looked at again, after what pause, and whether for want of a list."""
+
+    until: float
+    pause: float
+    for_list: bool
 
 
 class Recheck:
@@ -47,10 +72,15 @@ class Recheck:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._leases = LeaseStore(services.database)
+        self._trust = TrustFolder(services.settings.effective_trust_dir)
+        self._stamp = ""
+        self._put_off: dict[str, _PutOff] = {}
 
     async def once(self) -> float:
-        """Look at everything that waits; seconds until the next look. Raises `Unavailable`."""
+        """Look at everything that is due; seconds until the next look. Raises `Unavailable`."""
         services, seen = self._services, set[str]()
+        await self._see_trust()
+        held = False
         after: str | None = ""
         try:
             while after is not None:
@@ -61,44 +91,75 @@ class Recheck:
                     if package.id in seen:
                         continue
                     seen.add(package.id)
+                    if not self._due(package):
+                        continue
                     if services.stopping.is_set() or not await self._hold():
                         return PAUSE
+                    held = True
                     await self._look(package)
         finally:
-            if seen:
+            if held:
                 await self._leases.release("recheck", services.owner, clock.now())
+        self._put_off = {key: one for key, one in self._put_off.items() if key in seen}
         return PAUSE
+
+    async def _see_trust(self) -> None:
+        """With other trust material, what waits for a list is due."""
+        try:
+            stamp = await asyncio.to_thread(self._trust.stamp)
+        except OSError as error:
+            log.warning("recheck.trust-folder", error=str(error))
+            return
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._put_off = {key: one for key, one in self._put_off.items() if not one.for_list}
 
     async def _hold(self) -> bool:
         now = clock.now()
         return await self._leases.hold("recheck", self._services.owner, now, now + LEASE)
 
+    def _due(self, package: PackageRecord) -> bool:
+        known = self._put_off.get(package.id)
+        return known is None or known.until <= monotonic()
+
+    def _later(self, package: PackageRecord, *, for_list: bool = False) -> float:
+        """Put a package off; for how many seconds."""
+        known = self._put_off.get(package.id)
+        pause = min(known.pause * 2, LONGEST_PAUSE) if known else FIRST_PAUSE
+        self._put_off[package.id] = _PutOff(monotonic() + pause, pause, for_list)
+        return pause
+
     async def _look(self, package: PackageRecord) -> None:
         """What is wrong with one package keeps no other waiting."""
-        services = self._services
-        routes = await services.registry.routes()
-        started = time.monotonic()
         try:
-            bad = await self._judged(package, routes)
-            rows = await settle(
-                services.database,
-                services.reports,
-                package,
-                bad,
-                routes,
-                clock.now(),
-                NO_REVOCATION_LIST,
-            )
+            await self._settle(package)
         except Unavailable:
             raise
-        except _StillUnknown:
-            return
+        except _StillUnknown as unknown:
+            pause = self._later(package, for_list=unknown.why == _NO_LIST)
+            tell = log.info if unknown.why == _NO_LIST else log.warning
+            tell("recheck.waits", package=package.id, why=unknown.why, again_in=pause)
         except PayloadMissing:
+            self._later(package)
             log.error("recheck.payload-missing", package=package.id, digest=package.digest)
-            return
         except Exception:  # a bug that one package brings out
+            self._later(package)
             log.exception("recheck.bug", package=package.id)
-            return
+
+    async def _settle(self, package: PackageRecord) -> None:
+        services = self._services
+        routes = await services.registry.routes()
+        started = monotonic()
+        bad = await self._judged(package, routes)
+        rows = await settle(
+            services.database,
+            services.reports,
+            package,
+            bad,
+            routes,
+            clock.now(),
+            NO_REVOCATION_LIST,
+        )
         if rows:
             services.outbox.notify()
             log.warning(
@@ -106,7 +167,7 @@ class Recheck:
                 package=package.id,
                 good=bad is None,
                 deliveries=len(rows),
-                seconds=round(time.monotonic() - started, 2),
+                seconds=round(monotonic() - started, 2),
                 correlation_id=package.correlation_id,
             )
 
@@ -122,23 +183,46 @@ class Recheck:
                 lambda: read_package(blocks_of(path), services.read_limits)
             )
             if read.package is None:
-                raise _StillUnknown
+                # Bounds may have become tighter since.
+                raise _StillUnknown("unreadable")
             signatures = await inspection.verify(path, read, package.received_at, profile)
+            if signatures is None:
+                raise _StillUnknown("not-verified")
+            if faults := _reasons(signatures) & _OURS:
+                raise _StillUnknown(", ".join(sorted(faults)))
+            facts = replace(
+                PackageFacts.of_reading(read, signatures=signatures), reading_findings=()
+            )
+            judgement = judge(facts, profile)
+            if (bad := _bad(judgement)) is not None:
+                return bad
+            if _list_missing(judgement):
+                raise _StillUnknown(_NO_LIST)
             scans = await inspection.scan(path, read)
-        facts = PackageFacts.of_reading(read, signatures=signatures, scans=scans)
-        judgement = judge(replace(facts, reading_findings=()), profile)
-        for finding in judgement.findings:
-            # Everything else was judged when it came.
-            if finding.refuses and (finding.rule == MALWARE or finding.rule.startswith("SIG-")):
-                if finding.rule == MALWARE:
-                    services.metrics.alarms.labels("malware").inc()
-                return finding
-        unscanned = inspection.scanner is not None and any(
-            one.rule == MALWARE for one in judgement.not_judged
-        )
-        if unscanned or signatures is None or _list_missing(judgement):
-            raise _StillUnknown
-        return None
+        if scans is None:
+            return None
+        judgement = judge(replace(facts, scans=scans), profile)
+        bad = _bad(judgement)
+        if bad is not None and bad.rule == MALWARE:
+            services.metrics.alarms.labels("malware").inc()
+        if bad is None and any(one.rule == MALWARE for one in judgement.not_judged):
+            raise _StillUnknown("not-scanned")
+        return bad
+
+
+def _reasons(signatures: SignatureFacts) -> set[Reason]:
+    """Why any of the signatures is not simply valid, or any file could not be looked at."""
+    found = {reason for one in signatures.all_signatures for reason in one.reasons}
+    return found | {reason for file in signatures.files for reason in file.reasons}
+
+
+def _bad(judgement: Judgement) -> Finding | None:
+    """The finding that refuses, of those that are judged again."""
+    for finding in judgement.findings:
+        # Everything else was judged when it came.
+        if finding.refuses and (finding.rule == MALWARE or finding.rule.startswith("SIG-")):
+            return finding
+    return None
 
 
 def _list_missing(judgement: Judgement) -> bool:

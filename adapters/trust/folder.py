@@ -85,15 +85,18 @@ class TrustFolder:
     def material(self, profile: str) -> TrustMaterial:
         """What `profile` trusts now. Raises OSError when the folder cannot be read."""
         with self._lock:
-            stamp = self._stamp()
+            stamp = self.stamp()
             kept = self._kept.get(profile)
             if kept is None or kept[0] != stamp:
                 kept = stamp, self._read(profile, stamp)
                 self._kept[profile] = kept
             return kept[1]
 
-    def _stamp(self) -> str:
-        """Changes when a file does. Asked for every package, so quick with thousands of files."""
+    def stamp(self) -> str:
+        """Changes when a file does. Asked for every package, so quick with thousands of files.
+
+        Raises OSError when the folder cannot be read.
+        """
         states = sorted(_states(str(self.folder)))
         return hashlib.sha256(os.fsencode("".join(states))).hexdigest()
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.trust import TrustFolder
+from envelopes.limits import ReadLimits
 from envelopes.read import read_package
+from gateway import recheck as module
 from gateway.hand_in import inspected
-from gateway.recheck import Recheck
+from gateway.inspection import Inspection
+from gateway.recheck import FIRST_PAUSE, LONGEST_PAUSE, Recheck
 from gateway.services import Services
 from routing.dead_letters import NotNow
 from routing.records import NO_REVOCATION_LIST
@@ -93,3 +99,74 @@ async def test_with_the_list_it_goes_on_or_back(
     after = await stored(services.database, row)
     assert after.state is ends
     assert (after.reason.code if after.reason else "") == ("SIG-TRUST" if by == "revoked" else "")
+
+
+class Watch:
+    """The clock that pauses are measured by, and how often signatures were verified."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.verified = 1000.0, 0
+        monkeypatch.setattr(module, "monotonic", lambda: self.now)
+        verify = Inspection.verify
+
+        async def counted(*args: Any) -> Any:
+            self.verified += 1
+            return await verify(*args)
+
+        monkeypatch.setattr(Inspection, "verify", counted)
+
+    async def look(self, recheck: Recheck, *, after: float) -> int:
+        """Once more; how many packages were verified."""
+        self.now += after
+        before = self.verified
+        await recheck.once()
+        return self.verified - before
+
+
+async def test_a_fault_of_ours_sends_nothing_back(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine is too busy to verify in time: the package waits, and goes on afterwards."""
+    row = await _waiting(services, await asyncio.to_thread(_signed, pki().agency))
+    _list(services)
+    assert services.inspection.signatures is not None
+    pool = services.inspection.signatures.pool
+    enough, pool.limits = pool.limits, replace(pool.limits, seconds=0.001)
+    watch, recheck = Watch(monkeypatch), Recheck(services)
+    assert await watch.look(recheck, after=0) == 1
+    after = await stored(services.database, row)
+    assert (after.state, after.reason) == (TransportState.HELD, NO_REVOCATION_LIST)
+    pool.limits = enough
+    assert await watch.look(recheck, after=FIRST_PAUSE) == 1
+    assert (await stored(services.database, row)).state is TransportState.ACCEPTED
+
+
+async def test_what_waits_is_looked_at_after_growing_pauses(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is missing for a day does not keep the machine busy; when it comes it counts."""
+    row = await _waiting(services, await asyncio.to_thread(_signed, pki().agency))
+    watch, recheck = Watch(monkeypatch), Recheck(services)
+    assert await watch.look(recheck, after=0) == 1
+    assert await watch.look(recheck, after=FIRST_PAUSE - 1) == 0
+    assert await watch.look(recheck, after=1) == 1
+    assert await watch.look(recheck, after=2 * FIRST_PAUSE - 1) == 0
+    for _ in range(6):
+        assert await watch.look(recheck, after=LONGEST_PAUSE) == 1
+    _list(services)
+    assert await watch.look(recheck, after=0) == 1
+    assert (await stored(services.database, row)).state is TransportState.ACCEPTED
+
+
+async def test_what_is_not_read_any_more_is_logged(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bounds became tighter since: it waits, and the log says so."""
+    row = await _waiting(services, await asyncio.to_thread(_signed, pki().agency))
+    _list(services)
+    tight = ReadLimits(max_elements=5)
+    monkeypatch.setattr(type(services), "read_limits", property(lambda _: tight))
+    with capture_logs() as logs:
+        await Recheck(services).once()
+    assert (await stored(services.database, row)).state is TransportState.HELD
+    assert [one["why"] for one in logs if one["event"] == "recheck.waits"] == ["unreadable"]
