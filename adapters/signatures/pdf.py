@@ -98,11 +98,15 @@ async def _check(file: BinaryIO, judge: Judge, at: datetime) -> PdfCheck:
     verdicts: list[SignatureVerdict] = []
     # From the last to the first: a later document time stamp proves when the earlier existed.
     known = _Known(at, TimeSource.RECEIVED)
-    for place, signature in enumerate(reversed(embedded)):
-        last = place == 0
-        verdict, known = await _one(signature, judge, known, evidence, last=last, file=file)
+    stamps_after: int | None = 0
+    for signature in reversed(embedded):
+        verdict, known = await _one(signature, judge, known, evidence, stamps_after, file)
         if verdict is not None:
             verdicts.insert(0, verdict)
+        if signature.sig_object_type != _DOCUMENT_TIMESTAMP:
+            stamps_after = None
+        elif stamps_after is not None:
+            stamps_after += 1
     return PdfCheck(worst_outcome(verdicts), signatures=tuple(verdicts), pages=pages)
 
 
@@ -119,15 +123,14 @@ async def _one(
     judge: Judge,
     known: _Known,
     evidence: Evidence,
-    *,
-    last: bool,
+    stamps_after: int | None,
     file: BinaryIO,
 ) -> tuple[SignatureVerdict | None, _Known]:
     """The verdict on one signature (None for a good document time stamp), and what is known now."""
     try:
         if signature.sig_object_type == _DOCUMENT_TIMESTAMP:
-            return await _document_timestamp(signature, judge, known, evidence, last, file)
-        return await _signature(signature, judge, known, evidence, last, file), known
+            return await _document_timestamp(signature, judge, known, evidence, stamps_after, file)
+        return await _signature(signature, judge, known, evidence, stamps_after, file), known
     except MemoryError:
         raise
     except Exception as error:
@@ -146,7 +149,7 @@ async def _signature(
     judge: Judge,
     known: _Known,
     evidence: Evidence,
-    last: bool,
+    stamps_after: int | None,
     file: BinaryIO,
 ) -> SignatureVerdict:
     draft = Draft()
@@ -159,7 +162,7 @@ async def _signature(
     )
     _check_algorithms(signature.signer_info, judge, draft)
     _check_integrity(status, draft)
-    coverage = check_coverage(signature, status, draft, last=last, file=file)
+    coverage = check_coverage(signature, status, draft, stamps_after=stamps_after, file=file)
     judgement = await judge.judge(
         certificate,
         time.at,
@@ -259,7 +262,7 @@ async def _document_timestamp(
     judge: Judge,
     known: _Known,
     evidence: Evidence,
-    last: bool,
+    stamps_after: int | None,
     file: BinaryIO,
 ) -> tuple[SignatureVerdict | None, _Known]:
     draft = Draft()
@@ -267,7 +270,7 @@ async def _document_timestamp(
     status = await async_validate_pdf_timestamp(signature, validation_context=context)
     if not (status.intact and status.valid):
         draft.note(Reason.TIMESTAMP_INVALID, "the document time stamp does not fit")
-    coverage = check_coverage(signature, status, draft, last=last, file=file)
+    coverage = check_coverage(signature, status, draft, stamps_after=stamps_after, file=file)
     if draft.reasons:
         verdict = SignatureVerdict(
             outcome_of(draft.reasons),

@@ -55,9 +55,17 @@ MUTANTS = [
     Mutant(
         "the form's fields are not counted",
         pdf_coverage,
-        "_same_fields",
-        lambda _: True,
+        "_fields_added",
+        lambda _: 0,
         "empty field added later",
+        "valid",
+    ),
+    Mutant(
+        "titles are not compared",
+        pdf_coverage,
+        "same_titles",
+        lambda *_: True,
+        "another title",
         "valid",
     ),
     Mutant(

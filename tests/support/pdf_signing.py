@@ -161,6 +161,56 @@ def add_field(pdf: bytes, name: str = "Later") -> bytes:
     return _written(writer)
 
 
+def cover_page(pdf: bytes, stamper: TimeStamper | None = None, field: str = "Stamp") -> bytes:
+    """A signature field over the whole page that shows another text, under a document time stamp.
+
+    Without `stamper` the field is made, with its appearance, and stays empty.
+    """
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    box = (0, 0, 595, 842)
+    fields.append_signature_field(writer, fields.SigFieldSpec(field, on_page=0, box=box))
+    widget = writer.root["/AcroForm"]["/Fields"][-1]
+    text = b"1 1 1 rg 0 0 595 842 re f"
+    appearance = generic.StreamObject(
+        {
+            pdf_name("/Type"): pdf_name("/XObject"),
+            pdf_name("/Subtype"): pdf_name("/Form"),
+            pdf_name("/BBox"): generic.ArrayObject(map(generic.NumberObject, box)),
+        },
+        stream_data=text,
+    )
+    widget[pdf_name("/AP")] = generic.DictionaryObject(
+        {pdf_name("/N"): writer.add_object(appearance)}
+    )
+    if stamper is None:
+        return _written(writer)
+    out = io.BytesIO()
+    signers.PdfTimeStamper(stamper, field_name=field).timestamp_pdf(
+        writer, md_algorithm="sha256", output=out
+    )
+    return out.getvalue()
+
+
+def retitled(pdf: bytes, title: str | None) -> bytes:
+    """Another title in an update; with None only the date of change and the tool's name."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    info = generic.DictionaryObject()
+    if title is not None:
+        info[pdf_name("/Title")] = generic.TextStringObject(title)
+    writer.set_info(writer.add_object(info))
+    return _written(writer)
+
+
+def with_xmp(pdf: bytes, title: str) -> bytes:
+    """`pdf` with a metadata stream (XMP) that has a title; its date of change is now."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(pdf))
+    # From this version on a PDF has one.
+    writer.ensure_output_version((2, 0))
+    writer._meta.title = title
+    writer.update_root()
+    return _written(writer)
+
+
 def encrypted(pdf: bytes) -> bytes:
     """A protected copy."""
     writer = PdfFileWriter()

@@ -22,6 +22,7 @@ from tests.support.signature_case import (
     package,
     trusted,
 )
+from tests.support.signature_cases_stamps import STAMP_CASES
 from tests.support.signature_forgeries import (
     forged_list,
     ocsp_revoked,
@@ -377,6 +378,7 @@ PDF_CASES = [
         INVALID,
         (Reason.CHANGED_LATER,),
     ),
+    *STAMP_CASES,
 ]
 
 
