@@ -102,15 +102,16 @@ def check_integrity(facts: PackageFacts, _profile: Profile) -> Iterator[Outcome]
 def check_trust(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """SIG-TRUST: a chain to a trusted authority, valid when signed, not revoked.
 
-    Where signatures are demanded a package waits for the list that is missing (reliability 2.3:
-    hold, do not reject), unless the profile refuses it.
+    Where signatures are demanded a document waits for the list that is missing (reliability 2.3:
+    hold, do not reject), unless the profile refuses it. A report does not: it goes on, warned of.
     """
     signed = facts.signatures
     if signed is None:
         yield from _unverified(facts)
         return
     grade = profile.grade("SIG-TRUST", "revocation")
-    waits = profile.parameters.signature_required and grade is Severity.WARN
+    waits = facts.document is not None and grade is Severity.WARN
+    waits = waits and profile.parameters.signature_required
     for element, _, reasons in _by_place(signed):
         yield from _told(element, reasons, _BROKEN_TRUST, _TRUSTED)
         yield from _told(element, reasons, _NO_ANCHORS, _TRUSTED, "unverifiable")

@@ -17,7 +17,6 @@ from envelopes.signature_facts import (
     Reason,
     SignatureFacts,
     SignatureOutcome,
-    SignatureVerdict,
     SignerKind,
 )
 
@@ -64,7 +63,7 @@ def check_unsigned(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     looked = _looked_at(facts, 0)
     kind = kind_of(main, looked)
     required = profile.parameters.signature_required
-    if _speaks(signed.xml, required=required) or _is_signed(_of_file(signed, 0)):
+    if _speaks(signed, required=required) or _is_signed(_of_file(signed, 0)):
         return
     if looked and looked.other_signature and kind != _PDF:
         return  # FILE-SIGNED-PDF speaks of it
@@ -154,13 +153,16 @@ def _of_file(signed: SignatureFacts, index: int) -> FileSignatures:
     return next((one for one in signed.files if one.index == index), absent)
 
 
-def _speaks(xml: SignatureVerdict, *, required: bool) -> bool:
+def _speaks(signed: SignatureFacts, *, required: bool) -> bool:
     """Whether the XML signature is one: its mere shape is not, nor a bad one where one is required.
 
+    There it must be the sending agency's too: anybody with a certificate can sign an envelope.
     Where only the revocation is not known yet, SIG-TRUST decides.
     """
+    xml = signed.xml
     if required:
-        return xml.valid or set(xml.reasons) == {Reason.REVOCATION_UNKNOWN}
+        good = xml.valid or set(xml.reasons) == {Reason.REVOCATION_UNKNOWN}
+        return good and of_sender(signed, xml)
     return xml.outcome is not SignatureOutcome.ABSENT and Reason.PLACEHOLDER not in xml.reasons
 
 

@@ -94,14 +94,20 @@ async def test_an_unsigned_document_goes_where_the_profile_allows(
 
 
 async def test_a_fake_xml_signature_signs_nothing(
-    inspector: SignatureInspector, tmp_path: Path
+    inspector: SignatureInspector, trust: TrustFolder, tmp_path: Path
 ) -> None:
-    """Its shape beside an unsigned PDF; a signed package changed, its digest faked."""
+    """Its shape beside an unsigned PDF, anybody's; a signed package changed, its digest faked."""
     plain = _packed(pdfs.make_pdf())
     shape = await asyncio.to_thread(lambda: xmls.sign(plain, pki().agency, certificates=()))
     told = await _judged(inspector, fake_digest(shape), tmp_path)
     assert {told[name]["FILE-UNSIGNED-PDF"] for name in _STRICT} == {"refuse"}
     signed = await asyncio.to_thread(lambda: xmls.sign(plain, pki().agency))
+    for by in (pki().official, pki().other_agency):
+        anybodys = await asyncio.to_thread(lambda by=by: xmls.sign(plain, by))
+        told = await _judged(inspector, anybodys, tmp_path)
+        assert {told[name]["FILE-UNSIGNED-PDF"] for name in _STRICT} == {"refuse"}
+    # Its certificate names no agency: whose it is the register tells.
+    trust.register("000.00.00.G22", pki().agency.pem)
     told = await _judged(inspector, signed, tmp_path)
     assert "FILE-UNSIGNED-PDF" not in told["son-la"]
     forged = fake_digest(changed("7816<", "7817<", signed))

@@ -14,6 +14,7 @@ from envelopes.rules.profile import load_profile
 from envelopes.rules.runner import judge
 from envelopes.rules.signatures import RULE_OF_REASON
 from envelopes.signature_facts import Reason, SignatureOutcome, SignatureVerdict, SignerKind
+from tests.support.make_rule_corpus import RULE_CORPUS
 from tests.unit.envelopes.rules.cases import (
     BOTH,
     SENDER,
@@ -128,6 +129,24 @@ def test_the_shape_of_an_xml_signature_signs_nothing(profile: str) -> None:
 
 
 @pytest.mark.parametrize("profile", _STRICT)
+@pytest.mark.parametrize("waits", [False, True], ids=["valid", "list missing"])
+def test_anybodys_xml_signature_signs_no_pdf(profile: str, waits: bool) -> None:
+    """An unsigned PDF stays unsigned under another agency's, an official's, a nameless one."""
+    unclear = {"outcome": _UNCLEAR, "trusted": True}
+    reasons = (Reason.REVOCATION_UNKNOWN,) if waits else ()
+
+    def signs(**fields: object) -> list[Finding]:
+        xml = verdict(*reasons, **{**(unclear if waits else {}), **fields})
+        made = replace(_signed(xml=xml), signature_form=SignatureForm.XML_DSIG)
+        return _told(made, "FILE-UNSIGNED-PDF", profile)
+
+    assert signs(signer=certificate(organ_code="H41"))
+    assert signs(signer=certificate(organ_code=""))
+    assert signs(kind=SignerKind.OFFICIAL)
+    assert not signs()
+
+
+@pytest.mark.parametrize("profile", _STRICT)
 def test_who_trusts_nobody_takes_no_signature(profile: str) -> None:
     """Without trust anchors anybody could have signed: refused where signatures are demanded."""
     unclear = {"outcome": _UNCLEAR, "trusted": None}
@@ -152,6 +171,17 @@ def test_without_a_revocation_list_a_package_waits(profile: str) -> None:
     assert not judge(_signed(*both), load_profile("national")).awaits_list
     changed_ = judge(_signed(*both, verdict(Reason.CHANGED)), load_profile(profile))
     assert changed_.refused and not changed_.awaits_list
+
+
+@pytest.mark.parametrize("profile", _STRICT)
+def test_without_a_revocation_list_a_report_goes_on_and_is_remarked_on(profile: str) -> None:
+    """Reports wait for nothing: whoever reads one is told that the signer may be revoked."""
+    packed = (RULE_CORPUS.parent / "good" / "status-02.edxml").read_bytes()
+    unclear = verdict(Reason.REVOCATION_UNKNOWN, outcome=_UNCLEAR, trusted=True)
+    made = facts(packed, signatures=replace(signatures(), xml=unclear, files=()))
+    judgement = judge(made, load_profile(profile))
+    assert not judgement.awaits_list and not judgement.refused
+    assert [one.rule for one in judgement.findings] == ["SIG-TRUST"]
 
 
 def test_bytes_that_spell_a_signature_do_not_sign_a_pdf() -> None:
