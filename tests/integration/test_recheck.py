@@ -30,6 +30,7 @@ from tests.support.builders import connection, keep, package, stored
 from tests.support.builders import delivery as delivery_of
 from tests.support.parts import open_parts
 from tests.support.pki import DAY, NOW, Credential, pki
+from tests.support.xml_signing import sign
 
 SENDER, RECIPIENT = "000.00.00.G22", "000.00.00.H41"
 
@@ -65,19 +66,34 @@ def _list(services: Services) -> None:
         trust.keep_revocation(f"{number}.crl", crl)
 
 
-async def test_without_a_list_a_package_is_held_and_told(services: Services) -> None:
-    """Where signatures are demanded; it is not refused, and the operator has an alarm."""
-    raw = await asyncio.to_thread(_signed, pki().agency)
+async def _inspected(services: Services, raw: bytes) -> Submission:
+    """A package of the sender's as it is after its inspection."""
     spool = await asyncio.to_thread(services.payloads.spool)
     spool.write(raw)
     spool.finish()
-    sender = connection("g22", SENDER)
-    submission = Submission(read_package([raw]), spool, sender, "c")
-    found = await inspected(services, submission, await services.registry.routes())
+    submission = Submission(read_package([raw]), spool, connection("g22", SENDER), "c")
+    return await inspected(services, submission, await services.registry.routes())
+
+
+def _alarms(services: Services) -> float:
+    value = services.metrics.registry.get_sample_value
+    return value("lienthong_alarms_total", {"what": "revocation-unknown"}) or 0.0
+
+
+async def test_without_a_list_a_package_is_held_and_told(services: Services) -> None:
+    """Where signatures are demanded; it is not refused, and the operator has an alarm."""
+    found = await _inspected(services, await asyncio.to_thread(_signed, pki().agency))
     assert found.wait == NO_REVOCATION_LIST
     assert found.judgement is not None and not found.judgement.refused
-    value = services.metrics.registry.get_sample_value
-    assert value("lienthong_alarms_total", {"what": "revocation-unknown"}) == 1
+    assert _alarms(services) == 1
+
+
+async def test_without_a_list_a_report_goes_on_with_a_warning(services: Services) -> None:
+    """There is nothing that a report would wait in; its sender is told, and nobody has an alarm."""
+    plain = packages.status(SENDER, RECIPIENT, f"{RECIPIENT},2026/08/21,1/CV-TEST", "06")
+    found = await _inspected(services, await asyncio.to_thread(sign, plain, pki().agency))
+    assert found.wait is None and _alarms(services) == 0
+    assert [one.rule for one in found.findings] == ["SIG-TRUST"]
 
 
 @pytest.mark.parametrize(
