@@ -45,6 +45,9 @@ class Replay:
     events: int = 0
     #: The recipients' codes, as the log first named them.
     recipients: dict[str, str] = field(default_factory=dict)
+    #: The package that each delivery carries and the document that it belongs to, as the log first
+    #: told; they never change.
+    carried: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     _held: set[str] = field(default_factory=set)
 
     def take(self, event: Event) -> None:
@@ -55,6 +58,9 @@ class Replay:
             return
         if "organId" in event.data:
             self.recipients.setdefault(event.delivery_id, event.data["organId"])
+        if family == "delivery":
+            told = event.package_id, event.document_pk
+            self.carried.setdefault(event.delivery_id, told)
         names = {"delivery": "transport", "report": "business", "change": "change"}
         name = names.get(family)
         if name is None:
@@ -85,12 +91,29 @@ class Replay:
                     "delivered_at": row.delivered_at,
                 },
             )
-            named = self.recipients.get(row.id, row.recipient_organ_id)
-            if named != row.recipient_organ_id:
-                self.discrepancies.append(
-                    Discrepancy(row.id, "recipient", named, row.recipient_organ_id)
-                )
+            self._hold_carried(row)
         return count
+
+    def _hold_carried(self, row: Delivery) -> None:
+        """What is delivered to whom: as it was when the delivery began."""
+        package, document = self.carried.get(row.id, (row.package_id, row.document_pk))
+        recipient = self.recipients.get(row.id, row.recipient_organ_id)
+        self.discrepancies += [
+            Discrepancy(row.id, what, by_log, found)
+            for what, by_log, found in (
+                ("recipient", recipient, row.recipient_organ_id),
+                ("package", package, row.package_id),
+                ("document", document, row.document_pk),
+            )
+            if by_log != found
+        ]
+
+    def not_accepted(self, package_ids: Iterable[str]) -> None:
+        """Packages that are stored and whose acceptance no event tells of: nobody handed them in.
+
+        Those that the gateway issues itself are accepted like others; refused ones are not stored.
+        """
+        self.discrepancies += [Discrepancy(one, "package", None, "stored") for one in package_ids]
 
     def compare_packages(
         self, events: Iterable[Event], packages: Mapping[str, PackageRecord]

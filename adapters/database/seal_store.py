@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from adapters.database import rows
@@ -272,6 +272,16 @@ class SealStore:
         async def read(tx: Transaction) -> Event | None:
             found = await tx.events_of_package(package_id)
             return next((event for event in found if event.type == ACCEPTED), None)
+
+        return await self._database.read(read)
+
+    async def not_accepted(self) -> list[str]:
+        """Ids of the stored packages whose acceptance no event tells of."""
+
+        async def read(tx: Transaction) -> list[str]:
+            told = (events.c.package_id == packages.c.id) & (events.c.type == ACCEPTED)
+            wanted = select(packages.c.id).where(~exists().where(told)).order_by(packages.c.id)
+            return list((await sql_of(tx).execute(wanted)).scalars())
 
         return await self._database.read(read)
 

@@ -92,6 +92,7 @@ async def verify_events(
         while rows := await session.database.read(_deliveries_after(after)):
             deliveries += replay.compare(rows)
             after = rows[-1].id
+        replay.not_accepted(await store.not_accepted())
         replay.finish()
     if as_json:
         print_json(_told(replay, deliveries, check))

@@ -347,6 +347,29 @@ def test_time_stamps_of_seals(sealed: Lienthong, tmp_path: Path) -> None:
     assert "TSA of tests" in shown and "NOT PROVEN" not in shown
 
 
+def test_another_package_in_the_place_of_one(sealed: Lienthong) -> None:
+    """Stored without an acceptance, and a waiting delivery made to carry it."""
+    foreign = "00000000-0000-7000-8000-00000000beef"
+
+    async def forge(database: SqlDatabase) -> None:
+        async def write(tx: Transaction) -> None:
+            sql = sql_of(tx)
+            (row,) = (await sql.execute(select(packages))).mappings()
+            await sql.execute(insert(packages).values({**row, "id": foreign, "digest": "ab" * 32}))
+            waiting = update(deliveries).where(deliveries.c.state == "offered")
+            await sql.execute(waiting.values(package_id=foreign, document_pk=None))
+
+        await database.write(write)
+
+    sealed.database(forge)
+    found = sealed.json("verify-events", code=1)["discrepancies"]
+    assert {(one["what"], one["found"]) for one in found} == {
+        ("package", foreign),
+        ("document", None),
+        ("package", "stored"),
+    }
+
+
 @pytest.mark.parametrize(
     ("table", "what", "to"),
     [
