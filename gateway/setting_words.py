@@ -44,6 +44,13 @@ def http_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def http_endpoint(value: str) -> str:
+    """One address that is asked exactly as it stands, or nothing. Raises ValueError likewise."""
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("write it as https://HOST/PATH")
+    return value
+
+
 def base_path(value: str) -> str:
     """A path that the REST API does not have. Raises ValueError with how to write it."""
     if not _BASE_PATH.fullmatch(value) or value.split("/")[1] in _OWN_PATHS:

@@ -26,6 +26,7 @@ from gateway.setting_words import (
     durations,
     host_words,
     http_address,
+    http_endpoint,
     issuer_url,
     list_urls,
     listen_address,
@@ -118,7 +119,7 @@ class Settings(BaseSettings):
         le=86400,
         description="How often the event log is sealed with a signature.",
     )
-    timestamp_url: Annotated[str, AfterValidator(http_address)] = Field(
+    timestamp_url: Annotated[str, AfterValidator(http_endpoint)] = Field(
         "",
         description="Address of a time-stamping authority (RFC 3161, https://HOST/PATH) that the "
         "timer role asks for a stamp of each seal; it sees nothing but a SHA-256. Empty: none.",

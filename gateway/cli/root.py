@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import click
 
 from gateway.cli.context import LANGUAGES, State
 from gateway.cli.failures import EXIT_CODES, INTERRUPTED, failure_dict, failure_of
+
+#: Under this name a context knows that `--json` is among the words of the command.
+WANTS_JSON = "gateway.cli.wants_json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,24 @@ class Root(click.Group):
         command = getattr(import_module(place.module), place.command)
         return command if isinstance(command, click.Command) else None
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Parse; `--json` counts for what is wrong with the other words, too."""
+        wants_json = "--json" in takewhile(lambda word: word != "--", args)
+        try:
+            ctx = super().make_context(info_name, args, parent, **extra)
+        except click.ClickException as error:
+            if wants_json:
+                raise _told_as_json(error) from error
+            raise
+        ctx.meta[WANTS_JSON] = wants_json
+        return ctx
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run; whatever is raised below ends as a message and an exit code."""
         try:
@@ -118,13 +140,17 @@ def _misplaced(error: click.NoSuchOption, ctx: click.Context) -> click.UsageErro
 
 def _told(error: click.ClickException, ctx: click.Context) -> Exception:
     """The error, to be shown to people; told to a program already where one asked for JSON."""
-    if not ctx.ensure_object(State).as_json:
+    if not (ctx.meta.get(WANTS_JSON) or ctx.ensure_object(State).as_json):
         return error
     # Imported here: the help must not wait for what prints tables.
-    from gateway.cli.output import PRINTED, print_json
+    from gateway.cli.output import PRINTED
 
-    if ctx.meta.get(PRINTED):
-        return error
+    return error if ctx.meta.get(PRINTED) else _told_as_json(error)
+
+
+def _told_as_json(error: click.ClickException) -> click.exceptions.Exit:
+    from gateway.cli.output import print_json
+
     print_json(failure_dict(error))
     return click.exceptions.Exit(error.exit_code)
 

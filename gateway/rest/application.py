@@ -19,6 +19,7 @@ from gateway.rest import (
     people_operate,
     recall,
 )
+from gateway.rest.body import leave_unread
 from gateway.rest.faults import problem_of
 from gateway.rest.requests import SERVICES, correlation_id, refuse_unstorable
 from gateway.services import Services
@@ -96,7 +97,9 @@ async def _answer(request: web.Request, handler: Handler, correlation: str) -> w
         refuse_unstorable(request)
         return await handler(request)
     except Exception as error:  # whatever it is, the client gets a clear answer
-        return problem_of(error, request).response(correlation)
+        response = problem_of(error, request).response(correlation)
+        leave_unread(request, response)
+        return response
 
 
 def _note(request: web.Request, response: web.StreamResponse, seconds: float) -> None:

@@ -159,7 +159,12 @@ def text_member(body: dict[str, Any], name: str) -> str:
 
 def as_json(value: Any) -> str:
     """A value of a JSON body as it may have been written; short."""
-    return json.dumps(value, ensure_ascii=False)[:100] if not isinstance(value, str) else value
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False)[:100]
+    except RecursionError:  # deeper than Python writes, though not than it reads
+        return "[…"
 
 
 def _shown(text: str) -> str:

@@ -160,6 +160,9 @@ def test_reports_that_are_none(strict: Ministry) -> None:
     told = problem((refused.status, refused.headers, refused.body), 422, "invalid-package")
     assert told["parameter"] == "description" and "description" in told["detailVi"]
     assert "từ chối" not in told["detail"]
+    for deep in range(900, 1000):
+        nested = b'{"statusCode": ' + b"[" * deep + b"]" * deep + b"}"
+        assert strict.nghe_an.call("POST", path, nested).status == 400, deep
     strange = {"Content-Type": "application/json; charset=khong-co"}
     answer = strict.nghe_an.call("POST", path, json.dumps(good).encode(), strange)
     assert answer.status in (202, 400), answer
@@ -180,6 +183,24 @@ def test_json_that_stands_still(strict: Ministry) -> None:
             assert GRACE * 0.9 <= time.monotonic() - start < GRACE + 5
             assert told["setting"] == "intake_grace_seconds"
             assert answer[1]["connection"] == "close"
+
+
+def test_a_body_that_is_not_wanted_ends_the_connection(strict: Ministry) -> None:
+    """Refused before its body: the next bytes are no request, and a client that waits is not."""
+    nobody = {"Authorization": "Bearer lt_nobody", "Content_Length": "5000"}
+    for path, headers, status in (
+        ("/v1/packages", {**nobody, "Expect": "100-continue"}, 401),
+        ("/v1/packages", nobody, 401),
+        ("/v1/inbox", nobody, 405),
+    ):
+        with talk(strict.gateway.port) as peer:
+            start = time.monotonic()
+            peer.head("POST", path, **headers)
+            answer = peer.answer()
+            assert (answer[0], answer[1]["connection"]) == (status, "close")
+            if "Expect" in headers:
+                assert peer.socket.recv(1) == b""
+                assert time.monotonic() - start < GRACE
 
 
 def test_json_that_is_cut_off(strict: Ministry) -> None:

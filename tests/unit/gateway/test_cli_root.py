@@ -213,7 +213,17 @@ def test_commands_find_the_service_where_the_settings_put_it(
 
 
 @pytest.mark.parametrize(
-    "words", [("agencies", "list"), ("inbox",), ("inbox", "--limit", "0"), ("trace", "X")]
+    "words",
+    [
+        ("agencies", "list"),
+        ("inbox",),
+        ("inbox", "--limit", "0"),
+        ("trace", "X"),
+        ("inbox", "--nope"),
+        ("--config", "nothing.toml", "inbox"),
+        ("nonsense",),
+        ("agencies", "nonsense"),
+    ],
 )
 def test_a_failure_is_json_where_json_was_asked_for(
     lienthong: Lienthong, words: tuple[str, ...]
@@ -285,3 +295,11 @@ def test_a_report_that_needs_a_reason_asks_for_the_option(lienthong: Lienthong, 
     words = ("report", "x", "--status", code, "--reason", " ")
     told = lienthong(*words, code=WRONG_USE, LIENTHONG_TOKEN="lt_x").stderr
     assert f"--reason is required with --status {code}" in told
+
+
+def test_an_address_that_is_asked_as_it_stands_keeps_its_slash(lienthong: Lienthong) -> None:
+    """A time-stamping authority may insist on it; a base address has none."""
+    settings = Settings(timestamp_url="https://tsa.example/tsr/", public_url="https://a.example/")
+    assert settings.timestamp_url.endswith("/tsr/")
+    told = lienthong("config", "check", code=REFUSED, LIENTHONG_TIMESTAMP_URL="tsa.example")
+    assert "https://HOST/PATH" in told.stderr + told.stdout
