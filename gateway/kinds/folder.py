@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +14,13 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from adapters.folder import SUBFOLDERS, Dropped, PartnerFolder, blocks_of, file_name, printable
+from adapters.own_threads import OwnThreads
 from adapters.pause import pause
 from envelopes.findings import Finding, Sentence
 from envelopes.model import VIETNAM_TIME
 from gateway import clock
 from gateway.hand_in import Blocks, hand_in
+from gateway.hand_over import places_of
 from gateway.intake import IntakeFault, NotReceived
 from gateway.kinds.base import Kind, Unprovided, Way
 from routing.connection_options import HandOverOptions, options_of
@@ -71,18 +74,26 @@ class FolderPartner:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._threads = OwnThreads("folder-partner", 1)
+
+    def _folder(self, connection: Connection) -> PartnerFolder:
+        """The folder by the connection's options, and as many threads as they ask for."""
+        # Each attempt that is under way needs one at a time; one more clears away after those that
+        # were cut short.
+        self._threads.most = sum(places_of(connection).values()) + 1
+        return PartnerFolder(Path(options_of(connection, FolderOptions).folder))
 
     async def deliver(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
     ) -> AttemptResult:
         """See `routing.deliver.Partner`."""
-        folder = PartnerFolder(Path(options_of(connection, FolderOptions).folder))
+        folder = self._folder(connection)
         note = json.dumps(_note(delivery, package), ensure_ascii=False, indent=2).encode()
         try:
-            await asyncio.to_thread(folder.prepare)
-            if not await asyncio.to_thread(folder.is_complete, delivery.id):
+            await self._threads.call(folder.prepare)
+            if not await self._threads.call(folder.is_complete, delivery.id):
                 await self._write(folder, delivery.id, package.digest)
-            await asyncio.to_thread(folder.show, delivery.id, _name(delivery, package), note)
+            await self._threads.call(folder.show, delivery.id, _name(delivery, package), note)
         except PayloadMissing:
             return AttemptResult(AttemptOutcome.TRY_LATER, "the payload is missing in the store")
         except OSError as error:
@@ -92,28 +103,28 @@ class FolderPartner:
     async def _write(self, folder: PartnerFolder, key: str, digest: str) -> None:
         """Write the package block by block.
 
-        Threads only do what blocks on the disk and never wait for the event loop: it needs threads
-        of the same pool to read the package.
+        Threads only do what blocks on the disk and never wait for the event loop.
         """
-        writing = await asyncio.to_thread(folder.begin, key)
+        writing = await self._threads.call(folder.begin, key)
         try:
             async for block in self._services.payloads.open(digest):
-                await asyncio.to_thread(writing.write, block)
-            await asyncio.to_thread(writing.complete)
+                await self._threads.call(writing.write, block)
+            await self._threads.call(writing.complete)
         except BaseException:
             # Not waited for: the disk may be what hangs.
-            asyncio.get_running_loop().run_in_executor(None, writing.abandon)
+            self._threads.attempt(writing.abandon)
             raise
 
     async def ask(
         self, connection: Connection, delivery: Delivery, package: PackageRecord
     ) -> AttemptResult:
         """See `routing.deliver.Partner`."""
-        folder = PartnerFolder(Path(options_of(connection, FolderOptions).folder))
+        folder = self._folder(connection)
         try:
-            given = await asyncio.to_thread(folder.was_given, delivery.id)
+            given = await self._threads.call(folder.was_given, delivery.id)
         except OSError as error:
-            return _unusable(error)
+            # An earlier attempt may still hang in a thread, or have ended well before the fault.
+            return replace(_unusable(error), outcome=AttemptOutcome.UNKNOWN)
         if given:
             return AttemptResult(AttemptOutcome.DELIVERED, "asked: it was put into delivery/")
         return AttemptResult(AttemptOutcome.TRY_LATER, "asked: it was not put into delivery/")
@@ -170,6 +181,8 @@ class FolderIntake:
         self._connection = connection
         self._options = options_of(connection, FolderOptions)
         self._folder = PartnerFolder(Path(self._options.folder))
+        # One works; another still does when the first hangs.
+        self._threads = OwnThreads("folder-intake", 2)
         self._sightings: dict[str, tuple[Dropped, float]] = {}
         self._forgotten = clock.now() - FORGET_EVERY
 
@@ -190,19 +203,19 @@ class FolderIntake:
 
     async def _round(self, stopping: asyncio.Event) -> bool:
         """Look once at everything; whether nothing went wrong with any file."""
-        await asyncio.to_thread(self._folder.prepare)
+        await self._threads.call(self._folder.prepare)
         well = True
-        for path in await asyncio.to_thread(self._folder.taken):
+        for path in await self._threads.call(self._folder.taken):
             # Somebody died in the middle, or we could not take it in. Handing the same bytes in
             # again repeats the answer.
             well &= await self._alone(path.name, self._again(path))
-        for dropped in self._settled(await asyncio.to_thread(self._folder.dropped)):
+        for dropped in self._settled(await self._threads.call(self._folder.dropped)):
             if stopping.is_set():
                 return well
             well &= await self._alone(dropped.name, self._take_in(dropped))
         if clock.now() - self._forgotten > FORGET_EVERY:
             before = clock.now() - timedelta(days=self._options.keep_days)
-            await asyncio.to_thread(self._folder.forget, before)
+            await self._threads.call(self._folder.forget, before)
             self._forgotten = clock.now()
         return well
 
@@ -222,10 +235,10 @@ class FolderIntake:
         return False
 
     async def _again(self, path: Path) -> None:
-        await self._hand_in(path, await asyncio.to_thread(self._folder.sighting, path))
+        await self._hand_in(path, await self._threads.call(self._folder.sighting, path))
 
     async def _take_in(self, dropped: Dropped) -> None:
-        taken = await asyncio.to_thread(self._folder.take, dropped)
+        taken = await self._threads.call(self._folder.take, dropped)
         if taken is not None:
             await self._hand_in(taken, dropped)
 
@@ -243,12 +256,12 @@ class FolderIntake:
 
     async def _hand_in(self, path: Path, dropped: Dropped) -> None:
         folder, name = self._folder, self._connection.name
-        body = Blocks(_blocks(path))
+        body = Blocks(self._blocks(path))
         result = await hand_in(self._services, body, self._connection, clock.new_id())
-        if not await asyncio.to_thread(folder.is_unchanged, path, dropped):
+        if not await self._threads.call(folder.is_unchanged, path, dropped):
             # A program held it open and went on writing: not what it meant to send.
             log.warning("folder.changed-while-taken", connection=name, file=printable(path.name))
-            if not await asyncio.to_thread(folder.give_back, path):
+            if not await self._threads.call(folder.give_back, path):
                 log.warning("folder.dropped-again", connection=name, file=printable(path.name))
             return
         if isinstance(result, NotReceived) and result.fault in _OURS:
@@ -257,17 +270,16 @@ class FolderIntake:
         if isinstance(result, Accepted):
             receipt = json.dumps(_receipt(result), ensure_ascii=False, indent=2)
             key = result.package.id[-12:]
-            await asyncio.to_thread(folder.put_aside, path, "accepted", key, receipt, ".json")
+            await self._threads.call(folder.put_aside, path, "accepted", key, receipt, ".json")
             return
         key = clock.new_id()[-12:]
         text = report(path.name, result)
-        await asyncio.to_thread(folder.put_aside, path, "refused", key, text, ".txt")
+        await self._threads.call(folder.put_aside, path, "refused", key, text, ".txt")
 
-
-async def _blocks(path: Path) -> AsyncIterator[bytes]:
-    blocks = blocks_of(path)
-    while block := await asyncio.to_thread(next, blocks, b""):
-        yield block
+    async def _blocks(self, path: Path) -> AsyncIterator[bytes]:
+        blocks = blocks_of(path)
+        while block := await self._threads.call(next, blocks, b""):
+            yield block
 
 
 def _receipt(result: Accepted) -> dict[str, object]:
@@ -332,7 +344,7 @@ async def provide(_settings: Settings, connection: Connection, _secret: str) -> 
     """Make the folders, so that the operator sees at once whether that is possible."""
     root = Path(options_of(connection, FolderOptions).folder)
     try:
-        await asyncio.to_thread(PartnerFolder(root).prepare)
+        await OwnThreads("folder-provide", 1).call(PartnerFolder(root).prepare)
     except OSError as error:
         raise Unprovided(f"The folder {root} cannot be made: {error.strerror or error}") from None
     shown = ", ".join(f"{name}/" for name in SUBFOLDERS if not name.startswith("."))

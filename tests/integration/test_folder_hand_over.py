@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from adapters.folder import Writing
-from gateway.kinds.folder import FolderPartner
+from adapters.folder import PartnerFolder, Writing
+from gateway.hand_over import Bounded, places_of
+from gateway.kinds.folder import FolderIntake, FolderPartner
 from gateway.services import Services
 from routing.deliver import AttemptOutcome
 from routing.records import Delivery, PackageRecord
@@ -118,3 +119,71 @@ async def test_a_payload_that_breaks_off_is_not_shown(
     assert (await partner.ask(agency, row, record)).outcome is AttemptOutcome.TRY_LATER
     assert (await partner.deliver(agency, row, record)).outcome is AttemptOutcome.DELIVERED
     assert given(tmp_path) == [b"whole"]
+
+
+async def test_a_folder_that_hangs_takes_no_threads_from_the_rest_of_the_process(
+    services: Services, agency: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share went away: more attempts hang than there are common threads; all others work.
+
+    When every thread of the connection hangs, an attempt says at once that it was not made, and
+    asking says that it cannot say. When the share is back, all packages arrive.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    places = sum(places_of(agency).values())
+    hanging, back = threading.Semaphore(0), threading.Event()
+    really = PartnerFolder.prepare
+
+    def hang(self: PartnerFolder) -> None:
+        hanging.release()
+        back.wait(60)
+        really(self)
+
+    contents = [bytes([number]) * 1000 for number in range(places + 1)]
+    work = [await on_its_way(services, content) for content in contents]
+    partner = FolderPartner(services)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(PartnerFolder, "prepare", hang)
+            short = Bounded(partner, 0.2)
+            results = await asyncio.gather(*(short.deliver(agency, *one) for one in work))
+            assert {result.outcome for result in results} == {AttemptOutcome.UNKNOWN}
+            for _ in work:
+                assert hanging.acquire(timeout=10)
+            async with asyncio.timeout(10):
+                assert await asyncio.to_thread(lambda: "free") == "free"
+                refused = await partner.deliver(agency, *work[0])
+                asked = await partner.ask(agency, *work[0])
+            assert refused.outcome is AttemptOutcome.TRY_LATER
+            assert asked.outcome is AttemptOutcome.UNKNOWN
+            assert not hanging.acquire(blocking=False)
+    finally:
+        back.set()
+    for one in work:
+        async with asyncio.timeout(30):
+            while (await partner.deliver(agency, *one)).outcome is not AttemptOutcome.DELIVERED:
+                await asyncio.sleep(0.02)
+    assert given(tmp_path) == contents
+
+
+async def test_an_intake_that_hangs_takes_no_threads_from_the_rest_of_the_process(
+    services: Services, agency: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looking at the folder hangs: the process's only common thread stays free."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    hanging, back = threading.Event(), threading.Event()
+
+    def hang(_: PartnerFolder) -> None:
+        hanging.set()
+        back.wait(60)
+
+    monkeypatch.setattr(PartnerFolder, "prepare", hang)
+    intake = asyncio.ensure_future(FolderIntake(services, agency).run(asyncio.Event()))
+    try:
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(hanging.wait, 10)
+        intake.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.wait({intake})
+    finally:
+        back.set()
