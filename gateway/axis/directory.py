@@ -75,17 +75,26 @@ class DirectoryDiff:
         return list(last.values())
 
 
+#: Further codes of agencies: for each such code, the codes of the agencies that claim it.
+OtherCodes = Mapping[OrganId, tuple[OrganId, ...]]
+
+
 def read_units(
-    rows: Iterable[Mapping[str, Any]], other_codes: Mapping[str, tuple[str, ...]]
+    rows: Iterable[Mapping[str, Any]], other_codes: OtherCodes
 ) -> tuple[list[Unit], list[Doubtful]]:
     """The lines of a list as units, each code once at its highest version; and doubtful lines.
 
-    `other_codes`: further codes by code as written (`other_codes_of`).
+    `other_codes`: what other lists say (`other_codes_of`). A further code that several agencies
+    claim is nobody's: it is told, and ties them neither to it nor to each other.
     """
+    rows = list(rows)
+    claims = _merged(other_codes, other_codes_of(rows))
+    contested = {code: by for code, by in claims.items() if len(by) > 1}
+    ties = _ties({code: by for code, by in other_codes.items() if code not in contested})
     units: dict[OrganId, Unit] = {}
-    doubts: list[Doubtful] = []
+    doubts = [_contested(code, by) for code, by in contested.items()]
     for row in rows:
-        unit = _unit(row, other_codes)
+        unit = _unit(row, ties, contested)
         if isinstance(unit, Doubtful):
             doubts.append(unit)
             continue
@@ -104,20 +113,61 @@ def read_units(
     return list(units.values()), doubts
 
 
-def other_codes_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Old and new codes of an agency, from lists that know both (`oldCode`, `code102`)."""
-    found: dict[str, tuple[str, ...]] = {}
+def other_codes_of(rows: Iterable[Mapping[str, Any]]) -> OtherCodes:
+    """Who claims which further code, by lists that know both (`oldCode`, `code102`)."""
+    claims: dict[OrganId, tuple[OrganId, ...]] = {}
     for row in rows:
-        code = text_of(row.get("code"))
-        others = (text_of(row.get(name)) for name in ("oldCode", "code102"))
-        mine = tuple(other for other in others if other and other != code)
-        for one in (code, *mine) if code else ():
-            tied = (other for other in (code, *mine) if other != one)
-            found[one] = tuple(dict.fromkeys((*found.get(one, ()), *tied)))
-    return found
+        code = OrganId.parse(text_of(row.get("code")))
+        if isinstance(code, MalformedOrganId) or _is_deleted(row):
+            continue
+        for other in _own_others(row):
+            if other != code:
+                claims[other] = tuple(dict.fromkeys((*claims.get(other, ()), code)))
+    return claims
 
 
-def _unit(row: Mapping[str, Any], other_codes: Mapping[str, tuple[str, ...]]) -> Unit | Doubtful:
+def _merged(*parts: OtherCodes) -> dict[OrganId, tuple[OrganId, ...]]:
+    claims: dict[OrganId, tuple[OrganId, ...]] = {}
+    for part in parts:
+        for other, by in part.items():
+            claims[other] = tuple(dict.fromkeys((*claims.get(other, ()), *by)))
+    return claims
+
+
+def _ties(claims: OtherCodes) -> dict[OrganId, tuple[OrganId, ...]]:
+    """All other codes of an agency by each of its codes, where nobody else claims them."""
+    groups: dict[OrganId, list[OrganId]] = {}
+    for other, (code,) in claims.items():
+        groups.setdefault(code, [code]).append(other)
+    ties: dict[OrganId, tuple[OrganId, ...]] = {}
+    for group in groups.values():
+        for one in group:
+            tied = (other for other in group if other != one)
+            ties[one] = tuple(dict.fromkeys((*ties.get(one, ()), *tied)))
+    return ties
+
+
+def _contested(code: OrganId, by: tuple[OrganId, ...]) -> Doubtful:
+    named = ", ".join(one.text for one in by)
+    reason = Bilingual(
+        f"Nhiều cơ quan cùng nhận mã này: {named}; không gắn cho cơ quan nào.",
+        f"Several agencies claim this code: {named}; it is tied to none of them.",
+    )
+    return Doubtful(code.text, "", reason)
+
+
+def _own_others(row: Mapping[str, Any]) -> list[OrganId]:
+    """Further codes that a line itself names."""
+    written = [text_of(row.get(key)) for key in ("oldCode", "code102")]
+    parsed = (OrganId.parse(text) for text in written if text)
+    return [one for one in parsed if isinstance(one, OrganId)]
+
+
+def _is_deleted(row: Mapping[str, Any]) -> bool:
+    return text_of(row.get("deleted")).lower() in ("true", "1")
+
+
+def _unit(row: Mapping[str, Any], ties: OtherCodes, contested: OtherCodes) -> Unit | Doubtful:
     written, name = text_of(row.get("code")), clean(text_of(row.get("name")))
     if not written:
         reason = Bilingual("Dòng không có mã.", "The line has no code.")
@@ -129,16 +179,14 @@ def _unit(row: Mapping[str, Any], other_codes: Mapping[str, tuple[str, ...]]) ->
     if not name:
         reason = Bilingual("Dòng không có tên.", "The line has no name.")
         return Doubtful(written, name, reason)
-    others = [OrganId.parse(text) for text in other_codes.get(written, ())]
-    own = [text_of(row.get(key)) for key in ("oldCode", "code102")]
-    others += [OrganId.parse(text) for text in own if text]
-    aliases = (one for one in others if isinstance(one, OrganId) and one != code)
+    others = (*ties.get(code, ()), *_own_others(row))
+    aliases = (one for one in others if one != code and one not in contested)
     changed = time_of(row.get("modifyDate"))
     return Unit(
         code,
         name,
         tuple(dict.fromkeys(aliases)),
-        text_of(row.get("deleted")).lower() in ("true", "1"),
+        _is_deleted(row),
         _number(row.get("version")),
         changed.date() if changed else None,
     )
