@@ -27,6 +27,7 @@ from gateway.story_changes import (
 )
 from gateway.story_deadlines import deadline, is_dull
 from gateway.story_signatures import signatures_told
+from routing.accepted_facts import signatures_as_logged
 from routing.records import DOCUMENT, STATUS, Delivery, DocumentRecord, Event, PackageRecord
 from routing.states import ReportEffect
 
@@ -43,6 +44,14 @@ TECHNICAL = frozenset(
         "delivery.attempted",
         "delivery.interrupted",
     }
+)
+
+#: In the place of signatures that are not those which the event log knows.
+NOT_AS_LOGGED = Sentence(
+    "Chữ ký: kết quả kiểm tra đang lưu KHÔNG khớp với nhật ký sự kiện, không được tin; "
+    "hãy báo người vận hành (lienthong verify-events).",
+    "Signatures: the stored results are NOT those that the event log knows and must not be "
+    "believed; tell your operator (lienthong verify-events).",
 )
 
 
@@ -246,7 +255,10 @@ class _Teller:
         package = self._packages.get(event.package_id or "")
         if event.type != "package.accepted" or package is None or package.kind != DOCUMENT:
             return None
-        sentence = signatures_told(package.summary.get("signatures"))
+        if signatures_as_logged(event, package):
+            sentence = signatures_told(package.summary.get("signatures"))
+        else:
+            sentence = NOT_AS_LOGGED
         if sentence is None:
             return None
         line = self._line(event)

@@ -7,7 +7,9 @@ sign, receipts are made from it alone, and what a table says otherwise is a diff
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,7 +35,29 @@ def accepted_facts(package: PackageRecord, deliveries: Sequence[Delivery]) -> di
         "recipients": sorted(row.recipient_organ_id for row in deliveries),
         "legalSentAt": utc_text(legal) if legal else None,
         "findings": sorted({finding.rule for finding in package.findings}),
+        "signatures": signatures_digest(package.summary),
     }
+
+
+def signatures_digest(summary: Mapping[str, Any]) -> str | None:
+    """SHA-256 of what checking the signatures found when the package came; None: not checked.
+
+    It is written once; looking again later changes deliveries only (`gateway.recheck`).
+    """
+    found = summary.get("signatures")
+    if found is None:
+        return None
+    # ASCII: names in foreign packages may hold what UTF-8 cannot.
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def signatures_as_logged(event: Event, package: PackageRecord) -> bool:
+    """Whether what is stored of its signatures is what its acceptance tells, if it tells of them.
+
+    Events of earlier versions do not.
+    """
+    told = event.data
+    return "signatures" not in told or told["signatures"] == signatures_digest(package.summary)
 
 
 def tells_all(event: Event) -> bool:

@@ -247,6 +247,12 @@ async def test_receipts_are_made_when_the_log_is_sealed(gateway: Gateway, signer
         {"legal_sent_at": later(-86400)},
         {"digest": "ab" * 32},
         {"document_id": "000.00.99.H99,2026/01/01,1/X"},
+        {
+            "summary": {
+                "subject": document().subject,
+                "signatures": {"package": {"outcome": "valid"}},
+            }
+        },
     ],
     ids=lambda altered: next(iter(altered)),
 )

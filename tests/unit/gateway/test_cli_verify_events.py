@@ -370,6 +370,30 @@ def test_another_package_in_the_place_of_one(sealed: Lienthong) -> None:
     }
 
 
+def test_signatures_that_were_made_good_in_the_table(sealed: Lienthong) -> None:
+    """What checking them found is in the sealed event; the story does not tell what is not."""
+    good: dict[str, object] = {
+        "checkedAt": None,
+        "package": {"outcome": "valid", "reasons": []},
+        "files": [],
+    }
+
+    async def forge(database: SqlDatabase) -> str:
+        async def write(tx: Transaction) -> str:
+            (row,) = (await sql_of(tx).execute(select(packages))).mappings()
+            summary = {**row["summary"], "signatures": good}
+            await sql_of(tx).execute(update(packages).values(summary=summary))
+            return str(row["document_id"])
+
+        return await database.write(write)
+
+    document_id = sealed.database(forge)
+    (found,) = sealed.json("verify-events", code=1)["discrepancies"]
+    assert (found["what"], found["byLog"]) == ("signatures", "None")
+    told = sealed("trace", document_id).stdout
+    assert "KHÔNG khớp với nhật ký" in told and "hợp lệ" not in told
+
+
 @pytest.mark.parametrize(
     ("table", "what", "to"),
     [
