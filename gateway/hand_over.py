@@ -25,6 +25,7 @@ from routing.lanes import Lane
 from routing.ports import Doorbell, Transaction, Unavailable
 from routing.records import Delivery, Event, PackageRecord
 from routing.route_table import Connection
+from routing.states import WAITING, TransportState
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,7 @@ LEASE_MARGIN = timedelta(seconds=60)
 #: Seconds that a cancelled attempt has to end.
 CANCELLED = 1.0
 
+_TO_ATTEMPT = (*WAITING, TransportState.UNKNOWN)
 _FAILURES = (AttemptOutcome.TRY_LATER, AttemptOutcome.UNKNOWN)
 
 
@@ -68,6 +70,8 @@ class HandOver:
         )
         self._adopt(options_of(connection, HandOverOptions))
         self._running: set[asyncio.Task[None]] = set()
+        #: Whose turn it is to wait for the next slot of the rate, and when that is (monotonic).
+        self._turn = asyncio.Lock()
         self._next_start = 0.0
         self._ending = asyncio.Event()
 
@@ -113,21 +117,16 @@ class HandOver:
             await asyncio.wait(late, timeout=CANCELLED)
 
     async def _one(self, bell: Doorbell) -> None:
-        connection = (await self._services.registry.routes()).connections.get(self._id)
+        connection, slot = await self._in_turn(bell)
         if connection is None:
             return
-        options = options_of(connection, HandOverOptions)
-        if options != self._options:
-            self._adopt(options)
+        options = self._options
         longest = timedelta(seconds=options.timeout_seconds)
-        wait = self._breaker.open_until
-        if wait is None or self._breaker.state(clock.now()) is not BreakerState.OPEN:
-            await self._keep_to_rate()
-            until = self._breaker.may_attempt(clock.now(), longest)
-            wait = until.at if until is not None else None
+        wait = self._breaker.may_attempt(clock.now(), longest)
         if wait is not None:
+            self._give_back(slot)
             ids = [bell.delivery_id]
-            await self._deliver.postpone(ids, connection, wait, "partner-not-reachable")
+            await self._deliver.postpone(ids, connection, wait.at, "partner-not-reachable")
             return
         started = time.monotonic()
         attempted = await self._deliver.attempt(
@@ -138,22 +137,70 @@ class HandOver:
             longest * 2 + LEASE_MARGIN,
         )
         if attempted is None:
+            self._give_back(slot)
             self._breaker.probing_until = None
             return
         self._note(attempted, connection, time.monotonic() - started)
         await self._judge(attempted.result, connection)
 
-    async def _keep_to_rate(self) -> None:
-        """Not more attempts a minute than allowed, spread evenly. Raises `Stopping`."""
-        if not self._options.attempts_per_minute:
-            return
-        now = time.monotonic()
-        start = max(now, self._next_start)
-        self._next_start = start + 60 / self._options.attempts_per_minute
-        if start > now:
-            await pause(self._ending, start - now)
-            if self._ending.is_set():
-                raise Stopping
+    async def _in_turn(self, bell: Doorbell) -> tuple[Connection | None, float]:
+        """The connection as it is when its rate allows an attempt, and the slot taken for it.
+
+        None when there is nothing to attempt. Not more attempts a minute than allowed, spread
+        evenly: who is first in turn waits for the slot. Raises `Stopping`.
+        """
+        connection = await self._served(bell)
+        if connection is None or not self._options.attempts_per_minute or self._is_open():
+            return connection, 0.0
+        async with self._turn:
+            # Doorbells are rung again while a delivery waits here: the first one served for all.
+            if not await self._still_waits(bell):
+                return None, 0.0
+            now = time.monotonic()
+            start = max(now, self._next_start)
+            if start > now:
+                await pause(self._ending, start - now)
+                if self._ending.is_set():
+                    raise Stopping
+                # Minutes may have passed.
+                connection = await self._served(bell)
+            rate = self._options.attempts_per_minute
+            if connection is None or not rate:
+                return connection, 0.0
+            self._next_start = start + 60 / rate
+            return connection, self._next_start
+
+    def _give_back(self, slot: float) -> None:
+        """No attempt was made in this slot: the next one may begin, if none has its slot yet."""
+        if slot and slot == self._next_start:
+            self._next_start = 0.0
+
+    async def _served(self, bell: Doorbell) -> Connection | None:
+        """The connection as it is now, its options adopted; None when nothing is handed over to it.
+
+        Then the delivery stays in the outbox until something is.
+        """
+        connection = (await self._services.registry.routes()).connections.get(self._id)
+        if connection is None:
+            return None
+        options = options_of(connection, HandOverOptions)
+        if options != self._options:
+            self._adopt(options)
+        if connection.is_served:
+            return connection
+        ids = [bell.delivery_id]
+        await self._deliver.postpone(ids, connection, clock.now(), "connection-not-served")
+        return None
+
+    def _is_open(self) -> bool:
+        return self._breaker.state(clock.now()) is BreakerState.OPEN
+
+    async def _still_waits(self, bell: Doorbell) -> bool:
+        async def look(tx: Transaction) -> bool:
+            row = await tx.get_delivery(bell.delivery_id)
+            return row is not None and row.state in _TO_ATTEMPT and row.connection_id == self._id
+
+        return await self._services.database.read(look)
 
     def _note(self, attempted: Attempted, connection: Connection, seconds: float) -> None:
         row, result = attempted.delivery, attempted.result

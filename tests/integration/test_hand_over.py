@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,7 +23,7 @@ from routing.deliver import AttemptOutcome, AttemptResult
 from routing.lanes import Lane
 from routing.ports import DatabaseUnavailable, Doorbell, Transaction
 from routing.records import Delivery, PackageRecord
-from routing.route_table import Connection
+from routing.route_table import Connection, ConnectionStatus
 from routing.states import TransportState
 from tests.support.builders import BETA, World, document, stored
 from tests.support.parts import open_parts
@@ -243,6 +244,113 @@ async def test_one_fault_leaves_no_attempt_behind_untracked(
     with pytest.raises(DatabaseUnavailable):
         await call
     assert await state_of(services, slow) is TransportState.DELIVERED
+
+
+# --- the rate -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def turn(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Who waits for a slot of the rate gets it when this is set."""
+    made = asyncio.Event()
+
+    async def wait(_stop: asyncio.Event, seconds: float) -> None:
+        assert seconds > 0
+        await made.wait()
+
+    monkeypatch.setattr("gateway.hand_over.pause", wait)
+    return made
+
+
+@pytest.mark.parametrize("status", [ConnectionStatus.SUSPENDED, ConnectionStatus.PAUSED])
+async def test_no_attempt_begins_when_the_connection_was_closed_during_the_wait(
+    services: Services,
+    gateway: Gateway,
+    partner: SlowPartner,
+    turn: asyncio.Event,
+    status: ConnectionStatus,
+) -> None:
+    """An operator stops it while a doorbell waits for the rate: nothing until it is resumed."""
+    world = gateway.world
+    await set_options(services, world, attempts_per_minute=1)
+    first, second = await accepted(gateway), await accepted(gateway)
+    await gateway.relay()
+    hand_over = HandOver(services, world.beta, partner)
+    call = asyncio.ensure_future(hand_over([bell(world, first), bell(world, second)]))
+    await until(lambda: bool(partner.taken), "the first attempt")
+    registry = RegistryStore(services.database)
+    await registry.set_status(world.beta, status, actor="operator:test", now=clock.now())
+    await services.registry.routes(newest=True)
+    turn.set()
+    await call
+    assert partner.taken == [first]
+    row = await stored(services.database, second)
+    # In the outbox: the relay rings for it as soon as the connection is served.
+    assert (row.state, row.attempts, row.ring_at is None) == (TransportState.QUEUED, 0, False)
+    active = ConnectionStatus.ACTIVE
+    await registry.set_status(world.beta, active, actor="operator:test", now=clock.now())
+    await services.registry.routes(newest=True)
+    await hand_over([bell(world, second)])
+    assert partner.taken == [first, second]
+
+
+async def test_an_attempt_after_the_wait_keeps_to_options_set_meanwhile(
+    services: Services, gateway: Gateway, partner: SlowPartner, turn: asyncio.Event
+) -> None:
+    """The time limit is shortened while a doorbell waits for the rate: it holds for its attempt."""
+    world = gateway.world
+    await set_options(services, world, attempts_per_minute=1)
+    first, second = await accepted(gateway), await accepted(gateway)
+    partner.stuck.add(second)
+    hand_over = HandOver(services, world.beta, partner)
+    call = asyncio.ensure_future(hand_over([bell(world, first), bell(world, second)]))
+    await until(lambda: bool(partner.taken), "the first attempt")
+    await set_options(services, world, attempts_per_minute=1, timeout_seconds=0.1)
+    await services.registry.routes(newest=True)
+    turn.set()
+    async with asyncio.timeout(15):
+        await call
+    assert await state_of(services, second) is TransportState.UNKNOWN
+
+
+async def test_doorbells_of_what_was_delivered_take_no_slot(
+    services: Services, gateway: Gateway, partner: SlowPartner
+) -> None:
+    """Rung again and again while it waited: with one attempt a minute, they keep nobody waiting."""
+    world = gateway.world
+    await set_options(services, world, attempts_per_minute=1)
+    first, second = await accepted(gateway), await accepted(gateway)
+    hand_over = HandOver(services, world.beta, partner)
+    await hand_over([bell(world, first)])
+    async with asyncio.timeout(15):
+        await hand_over([bell(world, first)] * 5)
+    waits = asyncio.ensure_future(hand_over([bell(world, second)]))
+    # As soon as the rate allows it: a minute after the only attempt, not six.
+    assert hand_over._next_start - time.monotonic() < 60
+    hand_over.end()
+    with pytest.raises(Stopping):
+        await waits
+
+
+async def test_a_slot_without_an_attempt_is_given_back(
+    services: Services, gateway: Gateway, partner: SlowPartner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There turned out to be nothing to do: with one attempt a minute, the next begins at once."""
+    world = gateway.world
+    await set_options(services, world, attempts_per_minute=1)
+    first, second = await accepted(gateway), await accepted(gateway)
+    hand_over = HandOver(services, world.beta, partner)
+    attempt = hand_over._deliver.attempt
+
+    async def nothing_to_do(delivery_id: str, *more: Any) -> Any:
+        # Another process was faster.
+        return None if delivery_id == first else await attempt(delivery_id, *more)
+
+    monkeypatch.setattr(hand_over._deliver, "attempt", nothing_to_do)
+    async with asyncio.timeout(15):
+        await hand_over([bell(world, first)])
+        await hand_over([bell(world, second)])
+    assert partner.taken == [second]
 
 
 # --- the end --------------------------------------------------------------------------------------
