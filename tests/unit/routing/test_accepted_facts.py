@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from routing.accepted_facts import package_differences, signatures_as_logged
+from routing.accepted_facts import package_differences, signatures_as_logged, signatures_digest
 from routing.gateway_reports import accepted_events
 from tests.support.builders import package
 
 CHECKED: dict[str, Any] = {
     "checkedAt": None,
-    "package": {"outcome": "invalid", "reasons": ["\ud800"]},
+    "package": {"outcome": "invalid", "reasons": ["altered"]},
     "files": [],
 }
 GOOD: dict[str, Any] = {**CHECKED, "package": {"outcome": "valid", "reasons": []}}
@@ -43,3 +43,8 @@ def test_signatures_are_those_of_the_acceptance(
     earlier = {name: value for name, value in event.data.items() if name != "signatures"}
     before = replace(event, data=earlier)
     assert package_differences(before, now) == [] and signatures_as_logged(before, now)
+
+
+def test_a_name_that_no_utf8_can_hold_has_a_digest_too() -> None:
+    """Foreign certificates may hold anything; half of a surrogate pair stops no acceptance."""
+    assert signatures_digest({"signatures": {"signer": "\ud800"}}) is not None
