@@ -25,12 +25,21 @@ from routing.lifecycle import (
     Plan,
     TakeBack,
     ask_by,
+    gone,
     plan_recall,
     plan_replacement,
     plan_update,
 )
 from routing.ports import Transaction
-from routing.records import DOCUMENT, REPLACES, REPLIES_TO, Delivery, Link, PackageRecord
+from routing.records import (
+    DOCUMENT,
+    REPLACES,
+    REPLIES_TO,
+    Delivery,
+    Link,
+    PackageRecord,
+    is_unsure,
+)
 from routing.route_table import RouteTable
 from routing.states import TransportState
 
@@ -240,8 +249,8 @@ async def spoken_of(tx: Transaction, rows: list[Delivery]) -> Delivery:
 
     def likely(row: Delivery) -> tuple[bool, bool, bool, int]:
         has = row.state is TransportState.DELIVERED
-        seen = row.fetched_at is not None or row.state in UNDER_WAY
-        return has, seen, row.state not in GONE_STATES, row.version
+        seen = row.fetched_at is not None or row.state in UNDER_WAY or is_unsure(row)
+        return has, seen, not gone(row), row.version
 
     packages = await tx.packages_of_document(rows[0].document_pk or "", kind=DOCUMENT)
     return max(contents_among(rows, packages) or rows, key=likely)
@@ -256,8 +265,8 @@ async def pending_of(tx: Transaction, document_pk: str) -> list[ChangeRequest]:
     pending = await tx.requests.pending_of_document(document_pk)
     carriers = [one.carrier_id for one in pending if one.carrier_id is not None]
     rows = await tx.get_deliveries(carriers) if carriers else []
-    gone = {row.id for row in rows if row.state in GONE_STATES}
-    return [replace(one, carrier_id=None) if one.carrier_id in gone else one for one in pending]
+    lost = {row.id for row in rows if row.state in GONE_STATES}
+    return [replace(one, carrier_id=None) if one.carrier_id in lost else one for one in pending]
 
 
 async def _carrier(tx: Transaction, issued: Issued, document_pk: str | None) -> str:

@@ -14,7 +14,14 @@ from envelopes.findings import Sentence
 from envelopes.model import VIETNAM_TIME
 from routing.gateway_reports import About, GatewayReports, record_issued
 from routing.ports import Database, Transaction
-from routing.records import CHECKS_WAITED_FOR, DOCUMENT, Delivery, Reason, change, is_unsure
+from routing.records import (
+    CHECKS_WAITED_FOR,
+    DOCUMENT,
+    Delivery,
+    change,
+    given_back,
+    is_unsure,
+)
 from routing.route_table import RouteKind, RouteTable
 from routing.states import Happening, Impossible
 
@@ -68,7 +75,10 @@ class DeadLetters:
     async def give_back(
         self, delivery_id: str, operator: str, why: str, routes: RouteTable, now: datetime
     ) -> Answer:
-        """Return a delivery to its sender, with the reason, by a status 02 (OPS-RETURN)."""
+        """Return a delivery to its sender, with the reason, by a status 02 (OPS-RETURN).
+
+        That the recipient may have it already is remembered, as `replay` does.
+        """
 
         async def look(tx: Transaction) -> tuple[Delivery, About | None] | None:
             row = await tx.get_delivery(delivery_id)
@@ -81,14 +91,18 @@ class DeadLetters:
         if known is None:
             return UnknownDelivery(delivery_id)
         row, about = known
-        reason = Reason("returned-by-operator", Sentence(vi=why, en=why), try_again=True)
+        sentence = Sentence(vi=why, en=why)
         issued = None
         if about is not None:
+            reason = given_back(row, sentence)
             issued = await self._reports.refusal(
                 about, row.recipient_organ_id, reason, routes, row, now
             )
 
         async def write(tx: Transaction) -> Answer:
+            row = await tx.get_delivery(delivery_id, lock=True)
+            if row is None:
+                return UnknownDelivery(delivery_id)
             answer = await self._apply(
                 tx,
                 delivery_id,
@@ -96,7 +110,7 @@ class DeadLetters:
                 operator,
                 now,
                 {"why": why},
-                reason=reason,
+                reason=given_back(row, sentence),
                 ring_at=None,
                 lease_owner=None,
                 lease_until=None,

@@ -80,7 +80,7 @@ _UNSEEN = (
     TransportState.HELD,
     TransportState.DEAD,
 )
-#: It never reached the receiver, or was taken back.
+#: It never reached the receiver, as far as is known (`gone`), or was taken back.
 GONE_STATES = (TransportState.WITHDRAWN, TransportState.RETURNED, TransportState.EXPIRED)
 
 WITHDRAWN = Sentence(
@@ -135,9 +135,14 @@ def unseen(copy: Delivery) -> bool:
     return copy.state in _UNSEEN and copy.fetched_at is None and not is_unsure(copy)
 
 
+def gone(copy: Delivery) -> bool:
+    """Whether the receiver surely has it not, and never will by itself."""
+    return copy.state in GONE_STATES and not is_unsure(copy)
+
+
 def _held(mine: Sequence[Delivery]) -> list[Delivery]:
     """What the receiver has, or may have."""
-    return [copy for copy in mine if not unseen(copy) and copy.state not in GONE_STATES]
+    return [copy for copy in mine if not unseen(copy) and not gone(copy)]
 
 
 def _was_asked(

@@ -252,6 +252,9 @@ def change(
 #: Why a delivery is dead: nobody has it, or nobody knows whether somebody does.
 EXHAUSTED = "attempts-exhausted"
 EXHAUSTED_UNSURE = "attempts-exhausted-unknown"
+#: Why an operator's return is one: nobody has it, or nobody knows whether somebody does.
+RETURNED_BY_OPERATOR = "returned-by-operator"
+RETURNED_UNSURE = "returned-by-operator-unknown"
 
 
 def exhausted(sentence: Sentence, *, unsure: bool) -> Reason:
@@ -259,12 +262,21 @@ def exhausted(sentence: Sentence, *, unsure: bool) -> Reason:
     return Reason(EXHAUSTED_UNSURE if unsure else EXHAUSTED, sentence, try_again=True)
 
 
-def is_unsure(copy: Delivery) -> bool:
-    """Whether attempts ended without an answer before it was given up, or replayed after that.
+def given_back(copy: Delivery, sentence: Sentence) -> Reason:
+    """An operator returns it; an attempt without an answer yet may have arrived all the same."""
+    under_way = copy.state in (TransportState.DELIVERING, TransportState.UNKNOWN)
+    unsure = under_way or is_unsure(copy)
+    code = RETURNED_UNSURE if unsure else RETURNED_BY_OPERATOR
+    return Reason(code, sentence, try_again=True)
 
-    The reason stays with the delivery until the partner has answered: what its state cannot tell.
+
+def is_unsure(copy: Delivery) -> bool:
+    """Whether attempts ended without an answer before it was given up or returned.
+
+    Also when it was started again after that. The reason stays with the delivery until the partner
+    has answered: what its state cannot tell.
     """
-    return copy.reason is not None and copy.reason.code == EXHAUSTED_UNSURE
+    return copy.reason is not None and copy.reason.code in (EXHAUSTED_UNSURE, RETURNED_UNSURE)
 
 
 #: States that a package may be in without ever having come near its recipient.

@@ -17,6 +17,7 @@ from routing.records import (
     PackageRecord,
     Reason,
     change,
+    is_unsure,
 )
 from routing.route_table import RouteKind, RouteTable
 from routing.states import Happening, TransportState
@@ -60,7 +61,8 @@ async def repeat(
             ring_at=now,
             ring_failures=0,
             attempts=0,
-            reason=None,
+            # That it may have arrived is remembered until the partner was asked.
+            reason=row.reason if is_unsure(row) else None,
         )
         if isinstance(step, Change):
             changes.append(step)

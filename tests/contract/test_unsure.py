@@ -9,12 +9,18 @@ from pathlib import Path
 import pytest
 
 from adapters.database import SqlDatabase
-from envelopes.model import StatusCode
+from envelopes.model import BusinessDocType, StatusCode
 from routing.deliver import LEASE, AttemptOutcome
 from routing.gateway_reports import GatewayIdentity, GatewayReports
 from routing.lanes import FairClock
 from routing.receipts import Receipt, ReceiptEffect, Receipts
-from routing.records import EXHAUSTED, EXHAUSTED_UNSURE, Delivery
+from routing.records import (
+    EXHAUSTED,
+    EXHAUSTED_UNSURE,
+    RETURNED_BY_OPERATOR,
+    RETURNED_UNSURE,
+    Delivery,
+)
 from routing.retry_policy import SCHEDULE
 from routing.states import TransportState
 from tests.contract.test_lifecycle import take_back, told
@@ -166,3 +172,76 @@ async def test_after_a_replay_the_partner_is_asked_first(gateway: Gateway, row: 
     assert (after.state, after.reason) == (TransportState.QUEUED, None)
     await gateway.accepted(take_back(SENT, BETA))
     assert (await gateway.now(row.id)).state is TransportState.WITHDRAWN
+
+
+async def given_back(gateway: Gateway, row: Delivery) -> Delivery:
+    """Returned to its sender by an operator."""
+    back = await gateway.dead_letters.give_back(
+        row.id, "lan", "sai nơi nhận", gateway.routes, gateway.clock()
+    )
+    assert isinstance(back, Delivery) and back.state is TransportState.RETURNED
+    return back
+
+
+@pytest.mark.parametrize("dead", [False, True])
+async def test_a_return_forgets_nothing(gateway: Gateway, row: Delivery, dead: bool) -> None:
+    """Tried in vain, returned by an operator, taken back by its sender: the receiver is asked."""
+    partner = ScriptedPartner([UNKNOWN])
+    await (given_up if dead else attempt)(gateway, row, partner)
+    back = await given_back(gateway, row)
+    assert back.reason is not None and back.reason.code == RETURNED_UNSURE
+    await is_asked(gateway, row)
+    assert await says_so(gateway, row) is ReceiptEffect.RECORDED
+
+
+async def test_what_is_returned_in_the_middle_of_an_attempt(
+    gateway: Gateway, row: Delivery
+) -> None:
+    """The operator is faster than the partner, whose answer never comes."""
+
+    async def returns(_: Delivery) -> None:
+        await given_back(gateway, row)
+
+    await attempt(gateway, row, ScriptedPartner([UNKNOWN], meanwhile=returns))
+    after = await gateway.now(row.id)
+    assert after.state is TransportState.RETURNED
+    assert after.reason is not None and after.reason.code == RETURNED_UNSURE
+
+
+async def test_a_revocation_travels_to_who_may_have_it(gateway: Gateway, row: Delivery) -> None:
+    """It is not said of a returned document that it never arrived."""
+    await attempt(gateway, row, ScriptedPartner([UNKNOWN]))
+    await given_back(gateway, row)
+    gateway.clock.tick(60)
+    revoked = await gateway.accepted(document(BETA, meaning=BusinessDocType.REVOCATION))
+    (carrier,) = revoked.deliveries
+    assert carrier.state is TransportState.ACCEPTED
+    assert await told(gateway, ALPHA, StatusCode.CHANGE_AGREED) == []
+
+
+async def test_handed_in_again_after_a_return_the_partner_is_asked_first(
+    gateway: Gateway, row: Delivery
+) -> None:
+    """Nothing is doubled at a partner that has it; its answer ends the doubt."""
+    await attempt(gateway, row, ScriptedPartner([UNKNOWN]))
+    await given_back(gateway, row)
+    (again,) = (await gateway.accepted(SENT)).deliveries
+    assert (again.id, again.state, again.attempts) == (row.id, TransportState.ACCEPTED, 0)
+    await given_back(gateway, again)
+    await gateway.accepted(SENT)
+    partner = ScriptedPartner([UNKNOWN], about=[AttemptOutcome.DELIVERED])
+    after = await attempt(gateway, row, partner)
+    assert [call for call, _ in partner.calls] == ["ask"]
+    assert (after.state, after.reason) == (TransportState.DELIVERED, None)
+
+
+async def test_who_surely_had_it_not_when_it_was_returned(gateway: Gateway, row: Delivery) -> None:
+    """Every attempt was answered with "not now": nobody is asked anything."""
+    await attempt(gateway, row, ScriptedPartner([TRY_LATER]))
+    back = await given_back(gateway, row)
+    assert back.reason is not None and back.reason.code == RETURNED_BY_OPERATOR
+    (again,) = (await gateway.accepted(SENT)).deliveries
+    assert again.reason is None
+    partner = ScriptedPartner([AttemptOutcome.DELIVERED])
+    await attempt(gateway, row, partner)
+    assert [call for call, _ in partner.calls] == ["deliver"]
