@@ -20,7 +20,7 @@ from adapters.malware import ClamAv, ScannerUnavailable
 from adapters.payloads import Payloads
 from adapters.signatures import SignatureInspector
 from envelopes.limits import ReadLimits
-from envelopes.model import Attachment, Document
+from envelopes.model import Attachment, BusinessDocType, Document
 from envelopes.read import AttachmentUnreadable, ReadResult, open_attachments
 from envelopes.rules.facts import Lookups, PackageFacts, ScanFacts, ScanVerdict
 from envelopes.rules.profile import Profile, load_profile, profile_for
@@ -29,6 +29,7 @@ from envelopes.signature_facts import SignatureFacts
 from gateway.intake import Examined
 from gateway.revocation import Revocation
 from routing.ports import Database, Transaction
+from routing.records import DOCUMENT, is_new_content
 from routing.route_table import Connection, RouteTable
 from routing.working_time import WorkingCalendar
 
@@ -138,6 +139,7 @@ class Inspection:
             received_at=now,
             calendar=calendar,
             answered_known=await self._answered(read, routes),
+            sent_files=await self._sent_files(read, routes),
             # Routing judges these itself, with the same findings.
             routing_findings=(),
         )
@@ -163,6 +165,28 @@ class Inspection:
                     await passed(tx, one.document_id, routes.key_of_text(one.organ_id))
                     for one in package.response_for
                 ]
+            )
+
+        return await self._database.read(look)
+
+    async def _sent_files(self, read: ReadResult, routes: RouteTable) -> frozenset[str] | None:
+        """The digests of the files that were sent under the document that a package is about."""
+        package = read.package
+        if not isinstance(package, Document) or is_new_content(package.business.doc_type):
+            return None
+        me = routes.key_of_text(package.sender.organ_id)
+
+        async def look(tx: Transaction) -> frozenset[str]:
+            known = await tx.find_document(me, package.subject_document_id)
+            if known is None:
+                return frozenset()
+            return frozenset(
+                file["sha256"]
+                for one in await tx.packages_of_document(known.pk, kind=DOCUMENT)
+                # What a revocation brought along was not sent as the document.
+                if one.meaning != BusinessDocType.REVOCATION
+                for file in one.summary.get("attachments", ())
+                if file["sha256"]
             )
 
         return await self._database.read(look)

@@ -106,6 +106,8 @@ class Lookups:
     calendar: WorkingDays | None = None
     #: For each `Document.response_for`: whether that document passed between the two.
     answered_known: tuple[bool, ...] | None = None
+    #: Of a package that is about an earlier one: the files (SHA-256) sent under that document.
+    sent_files: frozenset[str] | None = None
     #: What routing found under ID-SENDER and ID-RECIPIENT.
     routing_findings: tuple[Finding, ...] | None = None
 
@@ -161,9 +163,29 @@ class PackageFacts:
 
     @property
     def takes_back(self) -> bool:
-        """Whether the package only takes a document back: how its files are is nobody's concern."""
+        """Whether the package takes a document back: how that document's files are matters not."""
         document = self.document
         return document is not None and document.business.doc_type is BusinessDocType.REVOCATION
+
+    @property
+    def of_unknown_files(self) -> bool:
+        """Whether it carries files that may be those it takes back, and nobody looked that up."""
+        document = self.document
+        known = self.lookups.sent_files is not None
+        return document is not None and self.takes_back and bool(document.attachments) and not known
+
+    def judged_files(self) -> list[tuple[int, Attachment, FileFacts | None]]:
+        """The attachments that the rules of form and signature judge.
+
+        All of them, but of a revocation only those that were not sent under the document before:
+        what comes along as new is no less a document for being called a revocation.
+        """
+        if not self.takes_back:
+            return list(self.attachments())
+        sent = self.lookups.sent_files
+        return (
+            [] if sent is None else [one for one in self.attachments() if one[1].sha256 not in sent]
+        )
 
     def attachments(self) -> Iterator[tuple[int, Attachment, FileFacts | None]]:
         """Each attachment with its position and what a look into it found."""

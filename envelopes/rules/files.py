@@ -59,12 +59,17 @@ def kind_of(file: Attachment, facts: FileFacts | None) -> str:
     return (facts.detected_type if facts else "") or file.detected_type
 
 
+def unknown_files(facts: PackageFacts) -> Iterator[Outcome]:
+    """Without the history nobody can tell whether a revocation's files are those it takes back."""
+    if facts.of_unknown_files:
+        yield NotJudged(Missing.HISTORY)
+
+
 def check_name(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-NAME: letters without accents, digits, ``. _ -``, and not too long (KT 7.4)."""
-    if facts.takes_back:
-        return
+    yield from unknown_files(facts)
     most = profile.parameters.max_name_chars
-    for index, file, _ in facts.attachments():
+    for index, file, _ in facts.judged_files():
         if _NAME.fullmatch(file.name) is None:
             odd = dict.fromkeys(char for char in file.name if _NAME.fullmatch(char) is None)
             yield Broken(
@@ -80,10 +85,9 @@ def check_name(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
 
 def check_size(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-SIZE: of the decoded, unwrapped file (KT 7.4)."""
-    if facts.takes_back:
-        return
+    yield from unknown_files(facts)
     most = profile.parameters.max_file_mib
-    for index, file, _ in facts.attachments():
+    for index, file, _ in facts.judged_files():
         if file.size > most * MIB:
             found = f"{file.size / MIB:.1f} MB"
             yield Broken(shown(index, file), found, words.at_most(most, Sentence("MB", "MB")))
@@ -91,11 +95,10 @@ def check_size(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
 
 def check_format(facts: PackageFacts, profile: Profile) -> Iterator[Outcome]:
     """FILE-FORMAT: an allowed kind by its bytes, under an ending that says the same."""
-    if facts.takes_back:
-        return
+    yield from unknown_files(facts)
     formats = profile.parameters.formats
     allowed_kinds = frozenset().union(*(CONTENT_OF.get(one, frozenset()) for one in formats))
-    for index, file, looked in facts.attachments():
+    for index, file, looked in facts.judged_files():
         kind, last = kind_of(file, looked), ending(file.name)
         if _too_little_seen(kind, last, looked):
             yield NotJudged(Missing.FILES, shown(index, file))

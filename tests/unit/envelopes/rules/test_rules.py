@@ -19,7 +19,6 @@ from envelopes.rules.files import CONTENT_OF
 from envelopes.rules.profile import load_profile
 from envelopes.rules.runner import judge
 from envelopes.signature_facts import Reason, SignatureOutcome, SignerKind
-from schemas.catalogue import profile_names
 from tests.support.make_corpus import File
 from tests.support.make_rule_corpus import RULE_CORPUS, changed, pdf, rule_corpus, sound
 from tests.unit.envelopes.rules.cases import (
@@ -371,26 +370,6 @@ def test_a_status_report_is_judged_by_what_concerns_it() -> None:
     secret = packed.replace("Văn thư xử lý".encode(), "Văn bản (Mật)".encode())
     (finding,) = judge(facts(secret), load_profile("kon-tum")).findings
     assert (finding.rule, finding.element) == ("HEAD-SECRET", "MessageHeader/Description")
-
-
-@pytest.mark.parametrize("profile", sorted(profile_names()))
-@pytest.mark.parametrize(
-    "name",
-    [
-        "file-complete--trips-appendixes",
-        "file-name--trips-accents",
-        "file-name--trips-long",
-        "file-format--trips-program",
-        "file-signed-pdf--trips-word",
-    ],
-)
-def test_a_recall_is_not_held_up_by_what_it_takes_back(name: str, profile: str) -> None:
-    """Neither signatures, names nor formats are asked of what only takes a document back."""
-    packed = changed("DocType>0<", "DocType>1<", rule_corpus()[name])
-    made = facts(packed, signatures=signatures(signed_file()))
-    assert judge(made, load_profile(profile)).findings == ()
-    large = altered(sized(51 * MIB), business=made.document.business)  # type: ignore[union-attr]
-    assert judge(large, load_profile(profile)).findings == ()
 
 
 def test_all_rules_name_their_regulation() -> None:
