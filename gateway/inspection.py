@@ -28,6 +28,7 @@ from envelopes.rules.runner import Judgement, judge
 from envelopes.signature_facts import SignatureFacts
 from gateway.intake import Examined
 from gateway.revocation import Revocation
+from identifiers.organ_id import OrganId
 from routing.ports import Database, Transaction
 from routing.records import DOCUMENT, is_new_content
 from routing.route_table import Connection, RouteTable
@@ -100,7 +101,7 @@ class Inspection:
         if self.signatures is None and self.scanner is None:
             return Inspected(first)
         signatures, scans = await asyncio.gather(
-            self.verify(path, read, now, profile), self.scan(path, read)
+            self.verify(path, read, now, profile, routes), self.scan(path, read)
         )
         facts = PackageFacts.of_reading(
             read, files=files, signatures=signatures, scans=scans, lookups=lookups
@@ -121,12 +122,13 @@ class Inspection:
             await self.signatures.close()
 
     async def verify(
-        self, path: Path, read: ReadResult, now: datetime, profile: Profile
+        self, path: Path, read: ReadResult, now: datetime, profile: Profile, routes: RouteTable
     ) -> SignatureFacts | None:
         """The signatures of a package received at `now`; None where none are verified."""
         if self.signatures is None:
             return None
-        facts = await self.signatures.inspect(path, read, now, profile.name)
+        codes = _codes_of(read.sender_organ_id, routes)
+        facts = await self.signatures.inspect(path, read, now, profile.name, codes)
         if self.revocation is not None:
             self.revocation.note(facts)
         return facts
@@ -233,6 +235,14 @@ class Inspection:
 
 def _attachments(read: ReadResult) -> tuple[Attachment, ...]:
     return read.package.attachments if isinstance(read.package, Document) else ()
+
+
+def _codes_of(text: str, routes: RouteTable) -> tuple[str, ...]:
+    """Every code of an agency that nobody disputes, in canonical form."""
+    organ_id = OrganId.parse(text)
+    if not isinstance(organ_id, OrganId):
+        return ()
+    return tuple(code.key for code in routes.directory.codes_of(organ_id))
 
 
 def _unscanned(read: ReadResult) -> list[ScanFacts]:

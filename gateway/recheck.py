@@ -185,7 +185,7 @@ class Recheck:
             if read.package is None:
                 # Bounds may have become tighter since.
                 raise _StillUnknown("unreadable")
-            signatures = await inspection.verify(path, read, package.received_at, profile)
+            signatures = await inspection.verify(path, read, package.received_at, profile, routes)
             if signatures is None:
                 raise _StillUnknown("not-verified")
             if faults := _reasons(signatures) & _OURS:

@@ -10,7 +10,7 @@ holds makes `inspect` raise; what cannot be looked at is unverifiable, with the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -81,15 +81,25 @@ class SignatureInspector:
         self.pool = WorkerPool(limits or WorkerLimits(), folder)
 
     async def inspect(
-        self, package: Path, read: ReadResult, at: datetime, profile: str = "national"
+        self,
+        package: Path,
+        read: ReadResult,
+        at: datetime,
+        profile: str = "national",
+        sender_codes: Iterable[str] = (),
     ) -> SignatureFacts:
         """The facts about the package at `package`, read before as `read`, received at `at`.
+
+        `sender_codes` are all codes of the sending agency, in canonical form: what is registered
+        for any of them is the sender's, whichever it writes. Without them it is the code in From.
 
         Raises only OSError: the process could not be started, or the trust folder is unreadable.
         """
         material = await asyncio.to_thread(self._trust.material, profile)
-        sender = _canonical(read.sender_organ_id)
-        known = material.certificates_of(sender)
+        codes = dict.fromkeys((_canonical(read.sender_organ_id), *sender_codes))
+        known = tuple(
+            dict.fromkeys(one for code in codes for one in material.certificates_of(code))
+        )
         attachments = read.package.attachments if isinstance(read.package, Document) else ()
         # A package that could not be read to its end says nothing of its signature's form.
         unsigned = read.package is not None and read.signature is SignatureForm.ABSENT
