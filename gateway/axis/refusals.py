@@ -6,6 +6,9 @@ item alone: told again after a crash in between, it is the same bytes, hence the
 
 One answer of the axis is not believed where nothing in it could be: bytes that are no package may
 have been spoiled on the way. Only the same bytes, fetched once more, are refused for good.
+
+Where nobody can be told yet, the refusal is remembered and only the telling is tried again, for a
+bounded time. State secrets and malware do not wait: nobody fetches them a second time.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from envelopes.read import ReadResult
 from gateway import clock
 from gateway.axis.items import Item
 from gateway.intake import IntakeFault, NotReceived
+from routing.accept import ALARMS
 from routing.gateway_reports import About, Issued, record_issued
 from routing.lanes import Lane, lane_of
 from routing.ports import Transaction
@@ -40,6 +44,12 @@ _UNTOLD = frozenset(
 )
 #: Of what was not received: what the same bytes would meet again.
 FOR_GOOD = frozenset({IntakeFault.TOO_LARGE, IntakeFault.EMPTY})
+#: Kinds and rules that what is known besides the package decides: the directory, other documents.
+_DEPENDS = frozenset({RefusalKind.OTHER_CONTENT, RefusalKind.NOT_THE_OWNER})
+_DEPENDING_RULES = frozenset({"ID-RECIPIENT", "HEAD-REPLY"})
+#: How long a way to the sender of what was refused is looked for, seconds from the first refusal.
+#: A day: a directory that could bring it comes every six hours, a person comes the next morning.
+GIVE_UP_AFTER = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,23 @@ class Rejected:
     told: bool = True
     #: Whether the bytes may be spoiled: a second fetch has to give the same ones.
     doubtful: bool = False
+    #: Whether nothing but the package itself speaks against it: it cannot become good.
+    settled: bool = True
+    #: Whether it is never fetched again, told or not: a state secret, malware.
+    at_once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A refusal that waits for a way to its sender, and since when (monotonic seconds)."""
+
+    rejection: Rejected
+    since: float
+
+
+def is_over(since: float, now: float) -> bool:
+    """Whether it was waited for long enough (both monotonic seconds)."""
+    return now - since >= GIVE_UP_AFTER
 
 
 def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rejected:
@@ -68,16 +95,20 @@ def rejected(item: Item, refused: Refused, read: ReadResult, digest: str) -> Rej
         en=" ".join(one.en for one in sentences) or refused.kind.value,
     )
     report = isinstance(read.package, StatusReport)
+    rules = {finding.rule for finding in wrong}
+    at_once = refused.kind is RefusalKind.INVALID and not rules.isdisjoint(ALARMS)
     return Rejected(
         item,
         refused.kind.value,
         sentence,
         read,
         digest,
-        tuple(sorted({finding.rule for finding in wrong})),
+        tuple(sorted(rules)),
         told=refused.kind not in _UNTOLD and not report and not item.is_report,
         # Another's package under this id may be the axis' mistake, and is answered to nobody.
         doubtful=read.package is None or refused.kind is RefusalKind.NOT_THE_SENDER,
+        settled=at_once or (refused.kind not in _DEPENDS and not rules & _DEPENDING_RULES),
+        at_once=at_once,
     )
 
 
@@ -91,17 +122,27 @@ def not_taken(item: Item, fault: NotReceived) -> Rejected:
     return Rejected(item, fault.fault.value, sentence, told=not item.is_report, doubtful=empty)
 
 
-async def tell(services: Services, connection: Connection, rejection: Rejected) -> bool:
-    """Tell the sender where it has to be told, and write the refusal down.
+async def can_be_told(services: Services, rejection: Rejected) -> bool:
+    """Whether its sender need not be told, or there is a way to it now."""
+    if not rejection.told:
+        return True
+    routes = await services.registry.routes(newest=True)
+    return await _report(services, routes, rejection) is not None
 
-    False when nobody could be told yet, because the sender is not known or nothing leads there:
-    then nothing is written down either.
+
+async def tell(
+    services: Services, connection: Connection, rejection: Rejected, *, give_up: bool = False
+) -> bool | None:
+    """Tell the sender where it has to be told, write the refusal down; whether it was told.
+
+    None when nobody could be told yet, because the sender is not known or nothing leads there: then
+    nothing is written down either, unless it is time to `give_up`.
     """
     # The directory of a fresh axis comes beside its first packages.
     routes = await services.registry.routes(newest=True)
     report = await _report(services, routes, rejection) if rejection.told else None
-    if rejection.told and report is None:
-        return False
+    if rejection.told and report is None and not give_up:
+        return None
     now = clock.now()
     item = rejection.item
     event = Event(
@@ -127,7 +168,7 @@ async def tell(services: Services, connection: Connection, rejection: Rejected) 
 
     await services.database.write(write)
     services.outbox.notify()
-    return True
+    return report is not None
 
 
 async def _report(services: Services, routes: RouteTable, rejection: Rejected) -> Issued | None:

@@ -4,8 +4,9 @@ A crash between any two steps costs nothing: until `done` the axis lists the pac
 same bytes are recorded once (`routing.accept`). What cannot be taken *now* stays in the list and is
 left alone for a growing while; `fail` is never said, because it would tell the sender of a failure
 that is none. What is refused for good is told to its sender (`gateway.axis.refusals`), then `done`;
-where it cannot be told, or was fetched once only and could not be read, the item stays in the list.
-One item's trouble stops no other.
+what was fetched once only and could not be read stays in the list. Where the sender cannot be told
+the item stays too, for a bounded time and without being fetched again. One item's trouble stops no
+other.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -23,7 +24,16 @@ from gateway import clock
 from gateway.axis.events import append
 from gateway.axis.items import Item, Unusable, read_items
 from gateway.axis.options import AxisOptions
-from gateway.axis.refusals import FOR_GOOD, Rejected, not_taken, rejected, tell
+from gateway.axis.refusals import (
+    FOR_GOOD,
+    Rejected,
+    Untold,
+    can_be_told,
+    is_over,
+    not_taken,
+    rejected,
+    tell,
+)
 from gateway.hand_in import received, record
 from gateway.intake import Body, NotReceived
 from identifiers.organ_id import MalformedOrganId, OrganId
@@ -45,11 +55,17 @@ MOST_REMEMBERED = 1000
 
 @dataclass(slots=True)
 class Trouble:
-    """An item that could not be taken, and when it is tried again (monotonic seconds)."""
+    """An item that could not be taken, and when it is tried again (both monotonic seconds)."""
 
     failures: int
     again_at: float
     why: str
+    #: The first failure.
+    since: float
+
+
+#: What stands in the way of an item that speaks of a document which may be waiting, too.
+_NO_OWNER_YET = f"refused for now: {RefusalKind.NOT_THE_OWNER.value}"
 
 
 class AxisAway(Exception):
@@ -106,6 +122,8 @@ class Taker:
         self._stored: set[str] = set()
         #: Digests of bytes that could not be believed, by docId.
         self._doubted: dict[str, str] = {}
+        #: Refused, and nobody could be told yet, by docId.
+        self._untold: dict[str, Untold] = {}
         self._told: set[str] = set()
         #: Nothing more is begun in this round.
         self._away = False
@@ -129,6 +147,7 @@ class Taker:
         listed = {item.doc_id for item in items}
         self._troubles = {key: one for key, one in self._troubles.items() if key in listed}
         self._doubted = {key: one for key, one in self._doubted.items() if key in listed}
+        self._untold = {key: one for key, one in self._untold.items() if key in listed}
         self._stored &= listed
         places = asyncio.Semaphore(self._options.fetch_at_once)
         turns: dict[str, asyncio.Event] = {}
@@ -191,7 +210,9 @@ class Taker:
     ) -> str | None:
         """Fetch, record, say `done`; None when it left the list, else what stands in the way."""
         if item.doc_id not in self._stored:
-            outcome = await self._fetch(client, item, listed, turn)
+            outcome = await self._known(item) or await self._fetch(client, item, listed, turn)
+            if not isinstance(outcome, Rejected):
+                self._untold.pop(item.doc_id, None)
             if isinstance(outcome, str):
                 return outcome
             if isinstance(outcome, Rejected):
@@ -203,6 +224,23 @@ class Taker:
         said = await client.update_status(item.doc_id, "done")
         _must_be_there(said)
         return None if said.ok else f"done was not heard: {said}"
+
+    async def _known(self, item: Item) -> Rejected | None:
+        """The refusal of an item whose sender could not be told; None when it is to be fetched.
+
+        What may have become good meanwhile is looked at once more before its story ends.
+        """
+        untold = self._untold.get(item.doc_id)
+        if untold is None:
+            return None
+        # The axis may name a sender by now.
+        rejection = replace(untold.rejection, item=item)
+        if rejection.settled:
+            return rejection
+        ends = is_over(untold.since, time.monotonic()) or await can_be_told(
+            self._services, rejection
+        )
+        return None if ends else rejection
 
     async def _fetch(
         self, client: VxpClient, item: Item, listed: Sequence[Item], turn: Turn
@@ -248,11 +286,21 @@ class Taker:
         if answer.kind is RefusalKind.NOT_THE_OWNER:
             # The document that it speaks of may be the one that still waits before it.
             return any(
-                other.sender == item.sender and other.doc_id in self._troubles
+                other.sender == item.sender and self._may_come(other.doc_id)
                 for other in listed
                 if other.doc_id != item.doc_id
             )
         return False
+
+    def _may_come(self, doc_id: str) -> bool:
+        """Whether an item waits that may be taken yet, and others may wait for it.
+
+        Items that only wait for one another do so for a bounded time.
+        """
+        trouble, untold = self._troubles.get(doc_id), self._untold.get(doc_id)
+        if trouble is None or (untold and untold.rejection.settled):
+            return False
+        return trouble.why != _NO_OWNER_YET or not is_over(trouble.since, time.monotonic())
 
     async def _refuse(self, rejection: Rejected) -> str | None:
         """Refuse for good; None when that is done, else what stands in the way."""
@@ -260,9 +308,19 @@ class Taker:
         if rejection.doubtful and self._doubted.get(item.doc_id) != rejection.digest:
             self._doubted[item.doc_id] = rejection.digest
             return f"{rejection.why} {list(rejection.rules)}: believed when it comes again"
-        if not await tell(self._services, self._connection, rejection):
+        now = time.monotonic()
+        first = self._untold.get(item.doc_id)
+        # Remembered before it is told: our own database may be away just now.
+        untold = Untold(rejection, first.since if first else now)
+        self._untold[item.doc_id] = untold
+        give_up = rejection.at_once or is_over(untold.since, now)
+        told = await tell(self._services, self._connection, rejection, give_up=give_up)
+        if told is None:
             return f"{rejection.why} {list(rejection.rules)}: there is no way to tell its sender"
+        del self._untold[item.doc_id]
         self._doubted.pop(item.doc_id, None)
+        if rejection.told and not told:
+            self._services.metrics.alarms.labels("refused-untold").inc()
         self._services.metrics.axis_items.labels(self._connection.name, "refused").inc()
         log.warning(
             "axis.refused",
@@ -270,7 +328,7 @@ class Taker:
             item=item.doc_id,
             why=rejection.why,
             rules=list(rejection.rules),
-            sender_told=rejection.told,
+            sender_told=told,
         )
         return None
 
@@ -279,7 +337,9 @@ class Taker:
         known = self._troubles.get(item.doc_id)
         failures = known.failures + 1 if known else 1
         wait = min(FIRST_WAIT * 2.0 ** min(failures - 1, 20), LONGEST_WAIT)
-        self._troubles[item.doc_id] = Trouble(failures, time.monotonic() + wait, why)
+        now = time.monotonic()
+        since = known.since if known else now
+        self._troubles[item.doc_id] = Trouble(failures, now + wait, why, since)
         self._services.metrics.axis_items.labels(self._connection.name, "later").inc()
         log.warning(
             "axis.item-waits",

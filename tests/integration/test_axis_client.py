@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -239,7 +241,7 @@ def test_what_nobody_can_be_told_of_stays_listed(province: Province, codes: Code
     bad = f"bad-{mine}"
     with SimulatedAxis() as axis:
         axis.store.put(b"<not-a-package/>", "edoc", unknown, [mine], bad)
-        add_axis(province.site, f"axis-{mine}", axis.url, [theirs], alarm_after=2)
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs], alarm_after=3)
         wait_until(
             lambda: bad in {one["docId"] for one in province.events("axis.item-stuck")},
             10,
@@ -251,6 +253,73 @@ def test_what_nobody_can_be_told_of_stays_listed(province: Province, codes: Code
         (report,) = sender.receive(1).values()
         assert bad.encode() in report
         axis.done(bad)
+        # The third time, and when it was told, only the telling was tried.
+        assert len(axis.calls("getEdoc")) == 2
+
+
+def test_a_state_secret_is_fetched_once(province: Province, codes: Codes) -> None:
+    """Its sender cannot be told: refused and done all the same, with one security event."""
+    unknown, theirs, mine = codes(3)
+    province.agency(mine)
+    secret = _document(unknown, mine, subject="TỐI MẬT về phương án")
+    digest = sha256(secret).hexdigest()
+    with SimulatedAxis() as axis:
+        axis.store.put(secret, "edoc", "", [mine], f"secret-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.done(f"secret-{mine}")
+        assert len(axis.calls("getEdoc")) == 1
+        assert axis.store.sent() == []
+    told = [one for one in province.events("axis.refused") if one["docId"] == f"secret-{mine}"]
+    assert [(one["senderTold"], one["digest"]) for one in told] == [(False, digest)]
+    alarms = province.events("security.state-secret")
+    assert [one["digest"] for one in alarms if one["digest"] == digest] == [digest]
+
+
+def test_what_is_refused_holds_up_no_other_refusal(province: Province, codes: Codes) -> None:
+    """A recall of another's document does not wait for what is refused and cannot be told of."""
+    unknown, theirs, mine = codes(3)
+    ours = province.agency(mine)
+    answer = ours.submit(_document(mine, "Z99"))
+    assert answer.status == 202, answer
+    recall = packages.document(theirs, [mine], answer.json["documentId"], kind="1")
+    with SimulatedAxis() as axis:
+        axis.store.put(b"<not-a-package/>", "edoc", unknown, [mine], f"bad-{mine}")
+        add_axis(province.site, f"axis-{mine}", axis.url, [theirs])
+        axis.heard("getEdoc", 2)
+        axis.store.put(recall, "edoc", unknown, [mine], f"recall-{mine}")
+        axis.done(f"recall-{mine}")
+        (report,) = axis.sent("status", 1)
+        assert report.to == [theirs]
+        assert axis.store.held[f"bad-{mine}"].status == "INITIAL"
+
+
+#: The service, looking for a way to the sender of what it refused for four seconds.
+IMPATIENT = """
+from gateway.axis import refusals
+from tests.support import axis_gateway
+refusals.GIVE_UP_AFTER = 4.0
+axis_gateway.main()
+"""
+
+
+def test_a_way_to_the_sender_is_looked_for_a_bounded_time(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Nobody is named at all: first it stays listed, then it is done, written down, alarmed."""
+    with open_site("embedded", tmp_path, request) as site, SimulatedAxis() as axis:
+        site.connect(qlvb=("H41",))
+        axis.store.put(b"<not-a-package/>", "edoc", "", ["H41"], "bad")
+        add_axis(site, "truc", axis.url, ["G22"], alarm_after=3)
+        gateway = site.gateway(command=(sys.executable, "-c", IMPATIENT), **QUICK).start()
+        here = Province(site, gateway)
+        wait_until(lambda: here.events("axis.item-stuck"), 10, "the alarm")
+        assert axis.store.held["bad"].status == "INITIAL"
+        assert here.events("axis.refused") == []
+        axis.done("bad")
+        assert [one["senderTold"] for one in here.events("axis.refused")] == [False]
+        assert len(axis.calls("getEdoc")) == 2
+        with urlopen(f"{gateway.url}/metrics", timeout=10) as metrics:
+            assert b'lienthong_alarms_total{what="refused-untold"} 1.0' in metrics.read()
 
 
 @pytest.mark.parametrize("said", ["000.00.00.Q98", ""])

@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from adapters.vxp_client import AxisAnswer, Heard
 from adapters.vxp_edoc import LONGEST_FRAME, EdocAnswer, EdocBroken
 from adapters.vxp_request import signed_headers, timestamp, unpadded
+from envelopes.findings import Finding, Sentence, Severity
+from envelopes.read import ReadResult
 from gateway.axis.items import Item, codes_of, read_items, time_of
 from gateway.axis.options import AxisOptions
+from gateway.axis.refusals import is_over, rejected
 from gateway.axis.verdict import verdict
 from gateway.vxp.headers import Parameters, claim_of, is_signed_by, judge_time, parameters_of
 from routing.deliver import AttemptOutcome
+from routing.submission import RefusalKind, Refused
 
 NOW = datetime(2026, 11, 21, 1, 2, 3, 45_000, tzinfo=UTC)
 OPTIONS = AxisOptions(url="https://truc.example/x", system_id="H41", held_codes=("17",))
@@ -169,3 +173,31 @@ def test_what_a_fail_means(text: str, outcome: AttemptOutcome) -> None:
 def test_what_an_answer_means(answer: AxisAnswer, outcome: AttemptOutcome) -> None:
     """Transport trouble, codes of options, HTTP numbers as codes."""
     assert verdict(answer, OPTIONS).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "settled", "at_once"),
+    [
+        (RefusalKind.INVALID, ["HEAD-REQUIRED"], True, False),
+        (RefusalKind.INVALID, ["HEAD-REPLY"], False, False),
+        (RefusalKind.INVALID, ["HEAD-SECRET"], True, True),
+        (RefusalKind.INVALID, ["FILE-MALWARE", "HEAD-REPLY"], True, True),
+        (RefusalKind.INVALID, ["ID-RECIPIENT"], False, False),
+        (RefusalKind.OTHER_CONTENT, [], False, False),
+        (RefusalKind.NOT_THE_OWNER, [], False, False),
+    ],
+)
+def test_what_is_refused_and_may_become_good(
+    kind: RefusalKind, rules: list[str], settled: bool, at_once: bool
+) -> None:
+    """What the directory or other documents decide is looked at again; a secret never is."""
+    word = Sentence("việc", "thing")
+    findings = tuple(Finding(rule, Severity.REFUSE, word) for rule in rules)
+    answer = rejected(Item("1"), Refused(kind, findings), ReadResult(None, ()), "digest")
+    assert (answer.settled, answer.at_once) == (settled, at_once)
+
+
+def test_a_way_is_looked_for_a_day() -> None:
+    """A day from the first refusal, whatever the clock began with."""
+    assert not is_over(1000.0, 1000.0 + 86_399)
+    assert is_over(1000.0, 1000.0 + 86_400)
