@@ -322,6 +322,35 @@ def test_a_way_to_the_sender_is_looked_for_a_bounded_time(
             assert b'lienthong_alarms_total{what="refused-untold"} 1.0' in metrics.read()
 
 
+def test_recalls_that_wait_for_one_another_do_so_for_a_bounded_time(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """What both might have waited for has left the list: in the end both are refused and told."""
+    rules = [{"operation": "getEdoc", "doc_id": "poison", "do": "cut"}]
+    with open_site("embedded", tmp_path, request) as site, SimulatedAxis(rules=rules) as axis:
+        site.connect(qlvb=("H41",), other=("Z99",))
+        gateway = site.gateway(command=(sys.executable, "-c", IMPATIENT), **QUICK).start()
+        answer = site.client("qlvb", gateway).submit(_document("H41", "Z99"))
+        assert answer.status == 202, answer
+        axis.store.put(_document("G22", "H41"), "edoc", "G22", ["H41"], "poison")
+        for number in ("1", "2"):
+            recall = packages.document(
+                "G22", ["H41"], answer.json["documentId"], kind="1", number=number
+            )
+            axis.store.put(recall, "edoc", "G22", ["H41"], f"recall-{number}")
+        add_axis(site, "truc", axis.url, ["G22"], alarm_after=3)
+        here = Province(site, gateway)
+        stuck = {"poison", "recall-1", "recall-2"}
+        wait_until(
+            lambda: {one["docId"] for one in here.events("axis.item-stuck")} == stuck,
+            10,
+            "the alarms",
+        )
+        axis.store.held["poison"].status = "DONE"
+        axis.done("recall-1", "recall-2")
+        assert len(axis.sent("status", 2)) == 2
+
+
 @pytest.mark.parametrize("said", ["000.00.00.Q98", ""])
 def test_a_sender_nobody_knows_yet_is_waited_for(
     province: Province, codes: Codes, said: str
