@@ -70,8 +70,12 @@ class Sealer:
         sealed = 0
         newest: Seal | None = None
         accepted: list[Event] = []
-        while events := await self._store.unsealed(before, LARGEST, everywhere=everything):
+        while True:
+            # The last seal first: what another process seals after this look, `add` refuses.
             last = await self._store.last()
+            events = await self._store.unsealed(before, LARGEST, everywhere=everything)
+            if not events:
+                break
             seal = seal_over(events, last, now)
             signed = await self._signer.sign_json(seal.text, SEAL_KIND)
             seal = replace(seal, signed=signed.decode("ascii"))

@@ -368,11 +368,19 @@ async def test_gone_suspends_and_resumption_goes_on_where_it_stopped(
     database: SqlDatabase, partner: Told, world: World
 ) -> None:
     """410, nothing more; after the operator's resume the same message first."""
-    async with receiver(200, 410, 200) as there, running(partner.store):
+    told = asyncio.Event()
+
+    async def gone(_: Received) -> int:
+        # Not before both are told: what comes while it is suspended is not.
+        await told.wait()
+        return 410
+
+    async with receiver(200, gone, 200) as there, running(partner.store):
         to = await add_endpoint(database, world.alpha.id, there.url, allowed_networks=LOOPBACK)
         await partner.tell("a")
         await partner.until_all(to, MessageState.DELIVERED, 1)
         await partner.tell("a", "a")
+        told.set()
 
         async def suspended() -> bool:
             stored = await partner.store.endpoint(to.id)
