@@ -63,13 +63,11 @@ async def bounded(work: Coroutine[Any, Any, T], timeout: float) -> T:
     if task.cancelled():
         # Closing a channel cancels its calls; nobody asked us to stop.
         raise ConnectionResetError("the call was cancelled by the closing channel")
-    try:
-        return task.result()
-    except Exception as error:
-        if type(error) is Exception:
-            # How aiormq ends what waits when a connection closes without a reason.
-            raise ConnectionResetError("the connection was closed") from error
-        raise
+    error = task.exception()
+    if type(error) is Exception:
+        # How aiormq ends what waits when a connection closes without a reason.
+        raise ConnectionResetError("the connection was closed") from error
+    return task.result()
 
 
 async def persistently(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -81,7 +79,7 @@ async def persistently(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     while True:
         try:
             return await work()
-        except Exception:
+        except Exception:  # whatever it is: nobody else would begin again
             task = asyncio.current_task()
             log.exception("amqp.bug", task=task.get_name() if task else "")
             await asyncio.sleep(LONGEST_BACKOFF)

@@ -27,6 +27,7 @@ from adapters.amqp_link import (
     end_of,
     tell_cancel,
 )
+from adapters.pause import pause
 from routing.ports import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -90,7 +91,7 @@ class Consumer:
                 if reason:
                     failures = 1 if self._taken > taken else failures + 1
                     self._log.warning("amqp.consumer-ended", reason=reason)
-                    await _pause(stopping, backoff(failures))
+                    await pause(stopping, backoff(failures))
         finally:
             self._changed.set()
             if not worker.done():
@@ -201,7 +202,7 @@ class Consumer:
                     await self._settle(message.reject(requeue=False), "reject")
                     return
             failures += 1
-            await _pause(stopping, min(LONGEST_HOLD, backoff(failures + 3)))
+            await pause(stopping, min(LONGEST_HOLD, backoff(failures + 3)))
 
     async def _handle(self, message: AbstractIncomingMessage) -> str | None:
         """None when that is done, else why it is poison. Raises what the handler raises."""
@@ -226,11 +227,3 @@ class Consumer:
             await bounded(call, CALL_TIMEOUT)
         except BROKER_FAULTS as error:
             self._log.info("amqp.too-late", call=what, reason=repr(error))
-
-
-async def _pause(stopping: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-    except TimeoutError:
-        return
