@@ -21,6 +21,7 @@ from routing.records import Delivery, PackageRecord
 from routing.route_table import Connection
 from tests.support.builders import connection, delivery, package
 from tests.support.parts import open_parts
+from tests.support.servers import wait_until_async
 
 
 @pytest.fixture
@@ -160,9 +161,11 @@ async def test_a_folder_that_hangs_takes_no_threads_from_the_rest_of_the_process
     finally:
         back.set()
     for one in work:
-        async with asyncio.timeout(30):
-            while (await partner.deliver(agency, *one)).outcome is not AttemptOutcome.DELIVERED:
-                await asyncio.sleep(0.02)
+
+        async def delivered(one: tuple[Delivery, PackageRecord] = one) -> bool:
+            return (await partner.deliver(agency, *one)).outcome is AttemptOutcome.DELIVERED
+
+        await wait_until_async(delivered, 30, "the folder that is back")
     assert given(tmp_path) == contents
 
 

@@ -367,17 +367,11 @@ async def test_stopping_waits_for_attempts_under_way(
         await until(lambda: delivery in partner.in_hand, "the attempt")
         stopping = asyncio.ensure_future(roles.stop())
         # By now the broker's own grace is long over.
-        await wait_until_async(lambda: not_subscribed(services), 10.0, "no subscription")
+        await until(lambda: not services.broker._groups, "no subscription")  # type: ignore[attr-defined]
         assert not stopping.done()
         await partner.let_go()
         await stopping
     assert await state_of(services, delivery) is TransportState.DELIVERED
-
-
-async def not_subscribed(services: Services) -> bool:
-    """Whether the broker hands nothing over any more."""
-    await asyncio.sleep(0.2)
-    return not services.broker._groups  # type: ignore[attr-defined]
 
 
 async def test_an_attempt_without_end_does_not_hold_up_the_end(

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 from adapters.own_threads import AllHang, OwnThreads
+from tests.support.servers import wait_until_async
 
 #: A process one of whose calls hangs for ever when its work is done.
 PROCESS = """
@@ -80,13 +81,14 @@ async def test_who_waits_hears_when_the_last_thread_hangs() -> None:
         assert not ran.is_set()
     finally:
         back.set()
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                assert await threads.call(int) == 0
-                break
-            except AllHang:
-                await asyncio.sleep(0.01)
+
+    async def works() -> bool:
+        try:
+            return await threads.call(int) == 0
+        except AllHang:
+            return False
+
+    await wait_until_async(works, 10, "a thread that is back")
 
 
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:

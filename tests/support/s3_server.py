@@ -19,8 +19,8 @@ from tests.support.servers.processes import (
     clean_environment,
     free_port,
     temporary_folder,
-    wait_until,
 )
+from tests.support.servers.waiting import wait_until
 
 #: Who the tests are there; moto takes any name and secret.
 ACCESS_KEY_ID = "lienthong-tests"

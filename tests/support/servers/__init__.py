@@ -19,10 +19,9 @@ from tests.support.servers.processes import (
     ServerTrouble,
     free_port,
     run,
-    wait_until,
-    wait_until_async,
 )
 from tests.support.servers.rabbitmq import RabbitMq
+from tests.support.servers.waiting import wait_until, wait_until_async
 
 __all__ = [
     "EICAR",

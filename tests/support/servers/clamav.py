@@ -14,8 +14,8 @@ from tests.support.servers.processes import (
     clean_environment,
     free_port,
     temporary_folder,
-    wait_until,
 )
+from tests.support.servers.waiting import wait_until
 
 #: The harmless string that stands for malware, put together so that this file is no find itself.
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"

@@ -22,8 +22,8 @@ from tests.support.servers.processes import (
     free_port,
     run,
     temporary_folder,
-    wait_until,
 )
+from tests.support.servers.waiting import wait_until
 
 _SYSTEM_USER = "postgres"
 _ADMIN = "postgres"

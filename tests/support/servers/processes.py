@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
-import inspect
 import os
 import random
 import signal
@@ -14,8 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -50,39 +47,6 @@ def free_port() -> int:
                 continue
             return port
     raise ServerTrouble("no free TCP port found")
-
-
-def wait_until(
-    predicate: Callable[[], object],
-    deadline: float = 10.0,
-    what: str = "the expected state",
-    interval: float = 0.02,
-) -> None:
-    """Return as soon as ``predicate()`` is true; raise ``TimeoutError`` after ``deadline`` s."""
-    end = time.monotonic() + deadline
-    while not predicate():
-        if time.monotonic() >= end:
-            raise TimeoutError(f"waited {deadline:g} s for {what}")
-        time.sleep(interval)
-
-
-async def wait_until_async(
-    predicate: Callable[[], object | Awaitable[object]],
-    deadline: float = 10.0,
-    what: str = "the expected state",
-    interval: float = 0.02,
-) -> None:
-    """Like :func:`wait_until` inside an event loop; ``predicate`` may be a coroutine function."""
-    end = time.monotonic() + deadline
-    while True:
-        answer = predicate()
-        if inspect.isawaitable(answer):
-            answer = await answer
-        if answer:
-            return
-        if time.monotonic() >= end:
-            raise TimeoutError(f"waited {deadline:g} s for {what}")
-        await asyncio.sleep(interval)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from tests.support.servers.processes import (
     free_port,
     run,
     temporary_folder,
-    wait_until,
 )
+from tests.support.servers.waiting import wait_until
 
 _SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 _USER = "guest"

@@ -13,10 +13,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
+
+from tests.support.servers.waiting import wait_until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 #: The program as users start it.
@@ -110,11 +111,10 @@ class _Starter:
             folder.cleanup()
 
         atexit.register(dismiss)
-        end = time.monotonic() + 60
-        while not Path(path).exists():
-            if process.poll() is not None or time.monotonic() >= end:
-                raise RuntimeError("the warm starter did not start; its output is above")
-            time.sleep(0.02)
+        started = Path(path)
+        wait_until(lambda: started.exists() or process.poll() is not None, 60, "the warm starter")
+        if not started.exists():
+            raise RuntimeError("the warm starter did not start; its output is above")
         return path
 
 
