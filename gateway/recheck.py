@@ -9,35 +9,30 @@ again after growing pauses; what waits for a list, as soon as the trust material
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from pathlib import Path
+from contextlib import aclosing
+from dataclasses import replace
 from time import monotonic
 
 import structlog
 
-from adapters.database import LeaseStore
 from adapters.trust import TrustFolder
 from envelopes.findings import Finding
-from envelopes.read import read_package
 from envelopes.rules.facts import PackageFacts
 from envelopes.rules.outcome import Missing
 from envelopes.rules.runner import MALWARE, Judgement, judge
 from envelopes.signature_facts import Reason, SignatureFacts
 from gateway import clock
-from gateway.inspection import blocks_of, stored_file
+from gateway.held_packages import HeldPackages
 from gateway.services import Services
 from routing.ports import PayloadMissing, Unavailable
 from routing.records import NO_REVOCATION_LIST, PackageRecord
-from routing.rescan import settle, waiting_packages
+from routing.rescan import settle
 from routing.route_table import RouteTable
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks, and how long one process has the work for itself.
+#: Seconds between two looks.
 PAUSE = 10.0
-LEASE = timedelta(minutes=10)
 #: Seconds until a package is looked at again, at first and at most.
 FIRST_PAUSE = 30.0
 LONGEST_PAUSE = 600.0
@@ -57,50 +52,21 @@ class _StillUnknown(Exception):
 _NO_LIST = "no-fresh-list"
 
 
-@dataclass(frozen=True, slots=True)
-class _PutOff:
-    """When a package is looked at again, after what pause, and whether for want of a list."""
-
-    until: float
-    pause: float
-    for_list: bool
-
-
 class Recheck:
     """The looking again of one process."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._leases = LeaseStore(services.database)
+        self._held = HeldPackages(services, "recheck", NO_REVOCATION_LIST)
         self._trust = TrustFolder(services.settings.effective_trust_dir)
         self._stamp = ""
-        self._put_off: dict[str, _PutOff] = {}
 
     async def once(self) -> float:
         """Look at everything that is due; seconds until the next look. Raises `Unavailable`."""
-        services, seen = self._services, set[str]()
         await self._see_trust()
-        held = False
-        after: str | None = ""
-        try:
-            while after is not None:
-                packages, after = await waiting_packages(
-                    services.database, after, awaited=NO_REVOCATION_LIST
-                )
-                for package in packages:
-                    if package.id in seen:
-                        continue
-                    seen.add(package.id)
-                    if not self._due(package):
-                        continue
-                    if services.stopping.is_set() or not await self._hold():
-                        return PAUSE
-                    held = True
-                    await self._look(package)
-        finally:
-            if held:
-                await self._leases.release("recheck", services.owner, clock.now())
-        self._put_off = {key: one for key, one in self._put_off.items() if key in seen}
+        async with aclosing(self._held.due()) as packages:
+            async for package in packages:
+                await self._look(package)
         return PAUSE
 
     async def _see_trust(self) -> None:
@@ -112,21 +78,12 @@ class Recheck:
             return
         if stamp != self._stamp:
             self._stamp = stamp
-            self._put_off = {key: one for key, one in self._put_off.items() if not one.for_list}
+            self._held.take_up(_NO_LIST)
 
-    async def _hold(self) -> bool:
-        now = clock.now()
-        return await self._leases.hold("recheck", self._services.owner, now, now + LEASE)
-
-    def _due(self, package: PackageRecord) -> bool:
-        known = self._put_off.get(package.id)
-        return known is None or known.until <= monotonic()
-
-    def _later(self, package: PackageRecord, *, for_list: bool = False) -> float:
+    def _later(self, package: PackageRecord, why: str = "") -> float:
         """Put a package off; for how many seconds."""
-        known = self._put_off.get(package.id)
-        pause = min(known.pause * 2, LONGEST_PAUSE) if known else FIRST_PAUSE
-        self._put_off[package.id] = _PutOff(monotonic() + pause, pause, for_list)
+        pause = min(self._held.pause_of(package.id) * 2, LONGEST_PAUSE) or FIRST_PAUSE
+        self._held.put_off(package.id, pause, why)
         return pause
 
     async def _look(self, package: PackageRecord) -> None:
@@ -136,7 +93,7 @@ class Recheck:
         except Unavailable:
             raise
         except _StillUnknown as unknown:
-            pause = self._later(package, for_list=unknown.why == _NO_LIST)
+            pause = self._later(package, unknown.why)
             tell = log.info if unknown.why == _NO_LIST else log.warning
             tell("recheck.waits", package=package.id, why=unknown.why, again_in=pause)
         except PayloadMissing:
@@ -177,11 +134,7 @@ class Recheck:
         inspection = services.inspection
         connection = routes.connections.get(package.connection_id or "")
         profile = inspection.profile(connection, package.sender_organ_id, routes)
-        with tempfile.TemporaryDirectory(dir=services.settings.data_dir) as folder:
-            path = await stored_file(services.payloads, package.digest, Path(folder))
-            read = await asyncio.to_thread(
-                lambda: read_package(blocks_of(path), services.read_limits)
-            )
+        async with self._held.opened(package) as (path, read):
             if read.package is None:
                 # Bounds may have become tighter since.
                 raise _StillUnknown("unreadable")

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-import tempfile
-import time
-from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 
 import structlog
 
-from adapters.database import LeaseStore
 from adapters.malware import ScannerUnavailable
 from envelopes.findings import Finding
-from envelopes.read import read_package
 from envelopes.rules.facts import PackageFacts, ScanFacts, ScanVerdict
 from envelopes.rules.profile import national
 from envelopes.rules.runner import MALWARE, judge
 from gateway import clock
-from gateway.inspection import blocks_of, stored_file
+from gateway.held_packages import HeldPackages
 from gateway.services import Services
 from routing.ports import PayloadMissing, Unavailable
-from routing.records import PackageRecord
-from routing.rescan import settle, waiting_packages
+from routing.records import NOT_SCANNED, PackageRecord
+from routing.rescan import settle
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks, and how long one process has the work for itself.
+#: Seconds between two looks.
 PAUSE = 2.0
-LEASE = timedelta(minutes=10)
-#: Seconds between two renewals of the lease.
-RENEW = 60.0
 #: Seconds until a package is tried again that could not be scanned for a reason of its own.
 PUT_OFF = 600.0
 #: The same where the scanner gave no answer.
@@ -44,52 +34,23 @@ class Rescan:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._leases = LeaseStore(services.database)
-        self._renewed = 0.0
-        #: When packages that could not be scanned are tried again, by id.
-        self._put_off: dict[str, float] = {}
+        self._held = HeldPackages(services, "rescan", NOT_SCANNED)
 
     async def once(self) -> float:
         """Scan what waits; seconds until the next look. Raises `Unavailable`."""
         scanner = self._services.inspection.scanner
         if scanner is None:
             return PAUSE
-        self._renewed = float("-inf")
         settled = 0
         try:
-            async for package in self._due():
-                if self._services.stopping.is_set() or not await self._hold():
-                    break
-                # Asked before each: whatever goes wrong then is a matter of that package.
-                await scanner.version()
-                settled += await self._scan(package)
+            async with aclosing(self._held.due()) as packages:
+                async for package in packages:
+                    # Asked before each: whatever goes wrong then is a matter of that package.
+                    await scanner.version()
+                    settled += await self._scan(package)
         except ScannerUnavailable:
             return PAUSE
-        finally:
-            if self._renewed > float("-inf"):
-                await self._leases.release("rescan", self._services.owner, clock.now())
         return 0.0 if settled else PAUSE
-
-    async def _due(self) -> AsyncIterator[PackageRecord]:
-        """Every package that waits, each once, but those that were put off."""
-        seen: set[str] = set()
-        after: str | None = ""
-        while after is not None:
-            packages, after = await waiting_packages(self._services.database, after)
-            for package in packages:
-                if package.id not in seen:
-                    seen.add(package.id)
-                    if self._put_off.get(package.id, 0.0) <= time.monotonic():
-                        yield package
-        self._put_off = {key: at for key, at in self._put_off.items() if key in seen}
-
-    async def _hold(self) -> bool:
-        if time.monotonic() - self._renewed < RENEW:
-            return True
-        now = clock.now()
-        held = await self._leases.hold("rescan", self._services.owner, now, now + LEASE)
-        self._renewed = time.monotonic() if held else float("-inf")
-        return held
 
     async def _scan(self, package: PackageRecord) -> int:
         """Scan one package; how many of its copies went on or back.
@@ -104,22 +65,18 @@ class Rescan:
         except ScannerUnavailable as error:
             # Gone meanwhile, which the next question shows, or one of the files is too much for it.
             log.warning("rescan.not-scanned", package=package.id, error=str(error))
-            self._put_off[package.id] = time.monotonic() + SOON
+            self._held.put_off(package.id, SOON)
             return 0
         except PayloadMissing:
             log.error("rescan.payload-missing", package=package.id, digest=package.digest)
         except Exception:  # a bug that one package brings out
             log.exception("rescan.bug", package=package.id)
-        self._put_off[package.id] = time.monotonic() + PUT_OFF
+        self._held.put_off(package.id, PUT_OFF)
         return 0
 
     async def _settle(self, package: PackageRecord) -> int:
         services = self._services
-        with tempfile.TemporaryDirectory(dir=services.settings.data_dir) as folder:
-            path = await stored_file(services.payloads, package.digest, Path(folder))
-            read = await asyncio.to_thread(
-                lambda: read_package(blocks_of(path), services.read_limits)
-            )
+        async with self._held.opened(package) as (path, read):
             scans = await services.inspection.scan_all(path, read)
         if read.package is None:
             # Bounds may have become tighter since: nothing of it was looked at.
@@ -138,7 +95,7 @@ class Rescan:
 
     def _unreadable(self, package: PackageRecord, what: str) -> int:
         log.error("rescan.unreadable", package=package.id, what=what, consequence="it waits")
-        self._put_off[package.id] = time.monotonic() + PUT_OFF
+        self._held.put_off(package.id, PUT_OFF)
         return 0
 
     def _tell(self, package: PackageRecord, infected: Finding | None, count: int) -> None:

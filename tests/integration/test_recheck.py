@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from adapters.trust import TrustFolder
 from envelopes.limits import ReadLimits
 from envelopes.read import read_package
-from gateway import recheck as module
+from gateway import held_packages as module
 from gateway.hand_in import inspected
 from gateway.inspection import Inspection
 from gateway.recheck import FIRST_PAUSE, LONGEST_PAUSE, Recheck

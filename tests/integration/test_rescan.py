@@ -13,7 +13,7 @@ import pytest
 
 from adapters.database import LeaseStore
 from adapters.malware import ClamAv, ScannerUnavailable
-from gateway import clock, rescan
+from gateway import clock, held_packages
 from gateway.rescan import PAUSE, Rescan
 from gateway.services import Services
 from routing.records import NOT_SCANNED, PackageRecord
@@ -156,7 +156,7 @@ async def test_one_process_at_a_time_and_as_long_as_it_takes(
     assert await leases.hold("rescan", "other", now, now + timedelta(minutes=1))
     assert await Rescan(services).once() == PAUSE
     await leases.release("rescan", "other", clock.now())
-    monkeypatch.setattr(rescan, "RENEW", -1.0)
+    monkeypatch.setattr(held_packages, "RENEW", -1.0)
     until = []
     hold = LeaseStore.hold
 
